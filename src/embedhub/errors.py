@@ -1,0 +1,154 @@
+"""Everything that can go wrong and is not a bug, as one tree.
+
+Knows names, stable codes and exit statuses. Refuses to know who raises an error and how it is shown: the
+command line prints one line, a server maps the code to a status.
+
+    EmbedhubError                  "error"
+    ├── SettingError               "setting"              a flag, variable or argument has an impossible value
+    ├── InputError                 "input"                the texts handed in
+    │   ├── InputNotFoundError     "input_not_found"      no such file
+    │   ├── InputFormatError       "input_format"         a file that is broken, ragged or wrongly encoded
+    │   ├── EmptyInputError        "input_empty"          a file without rows
+    │   ├── ColumnError            "column"               no such column, none that holds text, or several
+    │   ├── TextTypeError          "text_type"            a number or null where a text should be
+    │   └── TextTooLongError       "text_too_long"        longer than the model reads, and that was forbidden
+    ├── ModelError                 "model"                the weights
+    │   ├── ModelNotFoundError     "model_not_found"      in none of the sources
+    │   ├── ModelIntegrityError    "model_integrity"      files that are not what their checksum says
+    │   ├── UnsupportedModelError  "model_unsupported"    an architecture, module or dtype that cannot be run here
+    │   └── MissingExtraError      "missing_extra"        an optional library is not installed
+    ├── DatasetError               "dataset"              a dataset folder
+    │   ├── DatasetNotFoundError   "dataset_not_found"    not there, or not an embedded dataset
+    │   ├── DatasetUnfinishedError "dataset_unfinished"   its embedding was interrupted
+    │   ├── DatasetBusyError       "dataset_busy"         another process writes it
+    │   └── ModelMismatchError     "model_mismatch"       asked with another model than the one that made it
+    └── StorageFullError           "storage_full"         no space left on the device
+"""
+
+from typing import ClassVar
+
+
+class EmbedhubError(Exception):
+    """The base of every error that a user can cause or mend. The message is one line and names the way out."""
+
+    code: ClassVar[str] = "error"
+    exit_status: ClassVar[int] = 1
+
+
+class SettingError(EmbedhubError):
+    """A flag, a variable or an argument has an impossible value."""
+
+    code = "setting"
+    exit_status = 2
+
+
+class InputError(EmbedhubError):
+    """Something is wrong with the texts that were handed in."""
+
+    code = "input"
+    exit_status = 3
+
+
+class InputNotFoundError(InputError):
+    """There is no such file."""
+
+    code = "input_not_found"
+
+
+class InputFormatError(InputError):
+    """The file is broken, ragged, wrongly encoded or of an unknown format."""
+
+    code = "input_format"
+
+
+class EmptyInputError(InputError):
+    """The file holds no row."""
+
+    code = "input_empty"
+
+
+class ColumnError(InputError):
+    """No column of that name, no column that holds text, or several."""
+
+    code = "column"
+
+
+class TextTypeError(InputError):
+    """A number, a null or something else stands where a text should be."""
+
+    code = "text_type"
+
+
+class TextTooLongError(InputError):
+    """A text is longer than the model reads, and the caller forbade to cut it."""
+
+    code = "text_too_long"
+
+
+class ModelError(EmbedhubError):
+    """Something is wrong with a model."""
+
+    code = "model"
+    exit_status = 4
+
+
+class ModelNotFoundError(ModelError):
+    """The model is in none of the sources; the message lists what was tried, in order."""
+
+    code = "model_not_found"
+
+
+class ModelIntegrityError(ModelError):
+    """A file of the model is not what its checksum says."""
+
+    code = "model_integrity"
+
+
+class UnsupportedModelError(ModelError):
+    """An architecture, a module or a number type that cannot be run here."""
+
+    code = "model_unsupported"
+
+
+class MissingExtraError(ModelError):
+    """An optional library is needed; the message says what to install."""
+
+    code = "missing_extra"
+
+
+class DatasetError(EmbedhubError):
+    """Something is wrong with a dataset folder."""
+
+    code = "dataset"
+    exit_status = 5
+
+
+class DatasetNotFoundError(DatasetError):
+    """The folder is not there, or it is not an embedded dataset."""
+
+    code = "dataset_not_found"
+
+
+class DatasetUnfinishedError(DatasetError):
+    """The folder's embedding was interrupted; running it again continues."""
+
+    code = "dataset_unfinished"
+
+
+class DatasetBusyError(DatasetError):
+    """Another process is writing this folder."""
+
+    code = "dataset_busy"
+
+
+class ModelMismatchError(DatasetError):
+    """A dataset made by one model was asked with another."""
+
+    code = "model_mismatch"
+
+
+class StorageFullError(EmbedhubError):
+    """No space is left; what was finished is kept."""
+
+    code = "storage_full"
+    exit_status = 6
