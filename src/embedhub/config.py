@@ -68,7 +68,10 @@ class Settings:
         help="Folder of everything embedhub keeps: models and their calibrations.",
     )
     model: str = _setting(
-        DEFAULT_MODEL, env="EMBEDHUB_MODEL", parse=str, help="Model used when none is named: an id or a folder."
+        DEFAULT_MODEL,
+        env="EMBEDHUB_MODEL",
+        parse=str,
+        help="Model used when none is named: an id or a folder.",
     )
     dtype: str = _setting(
         "auto",
@@ -77,7 +80,10 @@ class Settings:
         help="Number type of the computation: auto (bf16 where the CPU has it, else f32), f32, bf16 or int8.",
     )
     threads: int = _setting(
-        0, env="EMBEDHUB_THREADS", parse=_count, help="CPU threads in all; 0 takes every core this process may use."
+        0,
+        env="EMBEDHUB_THREADS",
+        parse=_count,
+        help="CPU threads in all; 0 takes every core this process may use.",
     )
     streams: int = _setting(
         0, env="EMBEDHUB_STREAMS", parse=_count, help="Batches computed side by side; 0 takes one a thread."
@@ -98,7 +104,10 @@ class Settings:
         None, env="HF_TOKEN", parse=str, help="Token for that Hub; else the one `hf auth login` stored."
     )
     offline: bool = _setting(
-        False, env="HF_HUB_OFFLINE", parse=_flag, help="Never use the network: only models that are already here."
+        False,
+        env="HF_HUB_OFFLINE",
+        parse=_flag,
+        help="Never use the network: only models that are already here.",
     )
     hf_home: Path = _setting(
         lambda: Path("~/.cache/huggingface").expanduser(),

@@ -1,0 +1,73 @@
+"""Config and weights to a graph, one file an architecture family. Knows shapes, refuses to know texts.
+
+`ARCHITECTURES` is the whole list of what can be built here, by `model_type` of config.json.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from embedhub.engine.graphs import bert, distilbert, mpnet
+from embedhub.engine.graphs.layers import Layers, Node
+from embedhub.engine.quantization import SiteRange
+from embedhub.engine.weights import Weights
+from embedhub.errors import UnsupportedModelError
+from embedhub.models import ModelSpec
+
+__all__ = ["ARCHITECTURES", "build_graph"]
+
+
+class Architecture(NamedTuple):
+    """How a family's token vectors are computed, and what may stand before its tensors' names."""
+
+    encode: Callable[[Layers, Mapping[str, Any]], Node]
+    prefixes: tuple[str, ...]
+    heads: str
+    epsilon: str
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "bert": Architecture(bert.encode, bert.PREFIXES, "num_attention_heads", "layer_norm_eps"),
+    "camembert": Architecture(bert.encode, bert.PREFIXES, "num_attention_heads", "layer_norm_eps"),
+    "distilbert": Architecture(distilbert.encode, distilbert.PREFIXES, "n_heads", ""),
+    "mpnet": Architecture(mpnet.encode, mpnet.PREFIXES, "num_attention_heads", "layer_norm_eps"),
+    "roberta": Architecture(bert.encode, bert.PREFIXES, "num_attention_heads", "layer_norm_eps"),
+    "xlm-roberta": Architecture(bert.encode, bert.PREFIXES, "num_attention_heads", "layer_norm_eps"),
+}
+
+
+def build_graph(
+    spec: ModelSpec,
+    *,
+    tokens: bool = False,
+    ranges: Mapping[str, SiteRange] | None = None,
+    observe: dict[str, Node] | None = None,
+    observed_weights: dict[str, list[NDArray[np.float32]]] | None = None,
+) -> ov.Model:
+    """The encoder of a model as an OpenVINO graph; inputs and outputs are told in `layers`.
+
+    Args:
+        spec: the model; its weights are read here.
+        tokens: give the tokens' vectors instead of their sums.
+        ranges: from a calibration; given, linear layers compute in int8.
+        observe: filled with the inputs of the linear layers, which then follow the first output.
+        observed_weights: filled with the linear layers' weights by site.
+
+    Raises:
+        UnsupportedModelError: an architecture or a variant of one that has no graph here.
+    """
+    architecture = ARCHITECTURES.get(spec.architecture)
+    if architecture is None or not spec.weights:
+        raise UnsupportedModelError(f"{spec.architecture} is not one of {', '.join(sorted(ARCHITECTURES))}")
+    layers = Layers(
+        Weights(spec.weights, architecture.prefixes),
+        heads=int(spec.config[architecture.heads]),
+        epsilon=float(spec.config.get(architecture.epsilon, 1e-12)),
+        ranges=ranges,
+        observe=observe,
+        observed_weights=observed_weights,
+    )
+    return layers.model(architecture.encode(layers, spec.config), tokens=tokens)

@@ -1,0 +1,148 @@
+"""Encoders on OpenVINO: our own graphs, compiled for this machine.
+
+Knows streams, threads and number types. A lone batch is computed by all threads at once (latency); several are
+computed side by side, a stream each (throughput): on two cores that is a third faster. The two are compiled when
+first needed.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from embedhub.config import available_threads
+from embedhub.engine.backends import Take
+from embedhub.engine.packing import Batch
+from embedhub.errors import UnsupportedModelError
+
+_HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How much of the machine to use."""
+
+    threads: int
+    streams: int
+
+
+def machine(threads: int = 0, streams: int = 0) -> Machine:
+    """The threads and streams to use; 0 takes every core of this process, and a stream a thread."""
+    chosen = threads or available_threads()
+    return Machine(threads=chosen, streams=min(streams or chosen, chosen))
+
+
+def has_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices in hardware."""
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def choose_dtype(asked: str) -> str:
+    """`auto` becomes bf16 where the CPU has it and f32 elsewhere.
+
+    Raises:
+        UnsupportedModelError: bf16 was asked for and this CPU does not have it.
+    """
+    if asked == "auto":
+        return "bf16" if has_bf16() else "f32"
+    if asked == "bf16" and not has_bf16():
+        raise UnsupportedModelError("this CPU has no bfloat16 instructions; use dtype f32, or int8 for speed")
+    return asked
+
+
+_cores: list[Any] = []
+
+
+def _core() -> Any:
+    if not _cores:
+        _cores.append(ov.Core())
+    return _cores[0]
+
+
+def compile_graph(graph: ov.Model, dtype: str, use: Machine) -> Any:
+    """The graph compiled for this CPU."""
+    hints = {
+        "INFERENCE_PRECISION_HINT": _HINTS[dtype],
+        "INFERENCE_NUM_THREADS": use.threads,
+        "NUM_STREAMS": str(use.streams),
+    }
+    return _core().compile_model(graph, "CPU", hints)
+
+
+class OpenVinoBackend:
+    """One encoder graph on the CPU.
+
+    Args:
+        build: makes the graph, for token vectors (True) or sums (False).
+        dtype: f32, bf16 or int8 (whose graph already says which layers).
+        use: threads and streams.
+    """
+
+    name = "openvino"
+    packs_rows = True
+
+    def __init__(self, build: Callable[[bool], ov.Model], dtype: str, use: Machine) -> None:
+        self.dtype = dtype
+        self._build = build
+        self._use = use
+        self._graphs: dict[bool, ov.Model] = {}
+        self._compiled: dict[tuple[bool, int], Any] = {}
+        self._lock = threading.Lock()
+
+    def run(self, batches: Iterable[Batch], pool: Callable[[Batch], NDArray[np.float32]] | None, take: Take) -> None:
+        """See `Backend.run`. Calls from several threads take turns."""
+        stream = iter(batches)
+        ahead = list(islice(stream, 2))
+        with self._lock:
+            if len(ahead) < 2 or self._use.streams == 1:
+                request = self._queue(pool is None, 1)[0]
+                for batch in chain(ahead, stream):
+                    request.infer(_inputs(batch, pool), share_inputs=True)
+                    take(batch, request.get_output_tensor(0).data)
+            else:
+                self._run_side_by_side(chain(ahead, stream), pool, take)
+
+    def _run_side_by_side(
+        self, batches: Iterator[Batch], pool: Callable[[Batch], NDArray[np.float32]] | None, take: Take
+    ) -> None:
+        queue = self._queue(pool is None, self._use.streams)
+        failures: list[BaseException] = []
+
+        def done(request: Any, batch: Batch) -> None:
+            # An exception must not travel through the library's threads.
+            try:
+                take(batch, request.get_output_tensor(0).data)
+            except BaseException as error:  # noqa: BLE001
+                failures.append(error)
+
+        queue.set_callback(done)
+        try:
+            for batch in batches:
+                if failures:
+                    break
+                queue.start_async(_inputs(batch, pool), batch)
+        finally:
+            queue.wait_all()
+        if failures:
+            raise failures[0]
+
+    def _queue(self, tokens: bool, streams: int) -> Any:
+        key = (tokens, streams)
+        if key not in self._compiled:
+            if tokens not in self._graphs:
+                self._graphs[tokens] = self._build(tokens)
+            compiled = compile_graph(self._graphs[tokens], self.dtype, Machine(self._use.threads, streams))
+            self._compiled[key] = ov.AsyncInferQueue(compiled, streams)
+        return self._compiled[key]
+
+
+def _inputs(batch: Batch, pool: Callable[[Batch], NDArray[np.float32]] | None) -> list[NDArray[Any]]:
+    arrays: list[NDArray[Any]] = [batch.ids, batch.positions, batch.segments]
+    if pool is not None:
+        arrays.append(pool(batch))
+    return arrays

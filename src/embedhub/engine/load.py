@@ -1,0 +1,71 @@
+"""From a model's description to something that computes it: which backend, which number type.
+
+Knows the order of preference: our own graph, the repository's ONNX export, transformers. The error at the end names
+both ways out.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedhub.engine.backends import Backend
+from embedhub.engine.backends.openvino import Machine, OpenVinoBackend, choose_dtype
+from embedhub.engine.graphs import ARCHITECTURES, build_graph
+from embedhub.engine.tokenizer import TextTokenizer
+from embedhub.errors import UnsupportedModelError
+from embedhub.models import ModelSpec
+
+
+@dataclass(frozen=True)
+class LoadRequest:
+    """How a model is to be loaded: its description, the number type, the machine's share, EMBEDHUB_HOME."""
+
+    spec: ModelSpec
+    dtype: str
+    use: Machine
+    home: Path
+
+
+def load_backend(request: LoadRequest, tokenizer: TextTokenizer) -> Backend:
+    """The best backend that can run the model.
+
+    Raises:
+        UnsupportedModelError: none can, or not in this number type.
+        MissingExtraError: one could, if an optional library were installed.
+    """
+    spec = request.spec
+    dtype = choose_dtype(request.dtype)
+    if spec.architecture in ARCHITECTURES and spec.weights:
+        try:
+            return _graph_backend(request, dtype, tokenizer)
+        except UnsupportedModelError:
+            # A variant that the graph does not cover; the next ways may.
+            if spec.onnx is None:
+                raise
+    if dtype == "int8":
+        raise UnsupportedModelError(
+            f"{spec.id}: int8 needs one of the architectures {', '.join(sorted(ARCHITECTURES))}"
+        )
+    if spec.onnx is not None:
+        from embedhub.engine.backends.onnx import OnnxBackend
+
+        return OnnxBackend(spec.onnx, dtype, request.use)
+    if dtype == "bf16" and request.dtype == "bf16":
+        raise UnsupportedModelError(f"{spec.id}: bf16 needs a graph or an ONNX export; use dtype f32")
+    from embedhub.engine.backends.torch import TorchBackend
+
+    return TorchBackend(spec)
+
+
+def _graph_backend(request: LoadRequest, dtype: str, tokenizer: TextTokenizer) -> Backend:
+    ranges = None
+    if dtype == "int8":
+        from embedhub.engine.calibration import calibrated_ranges
+
+        ranges = calibrated_ranges(request.spec, tokenizer, request.home, request.use)
+    # Built once here, so that an unsupported variant shows now and not at the first text.
+    first = build_graph(request.spec, ranges=ranges)
+    return OpenVinoBackend(
+        lambda tokens: build_graph(request.spec, tokens=True, ranges=ranges) if tokens else first,
+        dtype,
+        request.use,
+    )

@@ -1,0 +1,108 @@
+"""Text to token ids. Knows the tokenizer files of a model folder, refuses to know weights.
+
+A text that is too long is cut into pieces that are each a whole input, special tokens included; the caller decides
+whether to use the first or all of them, and always learns how many tokens there were.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from tokenizers.implementations import BertWordPieceTokenizer
+
+from embedhub.errors import ModelIntegrityError
+from embedhub.models import ModelSpec
+
+
+@dataclass(frozen=True)
+class TokenizedText:
+    """One text as token ids.
+
+    Attributes:
+        pieces: at least one input; several when the text is longer than the model reads.
+        tokens: tokens of the whole text, special tokens counted once.
+    """
+
+    pieces: tuple[list[int], ...]
+    tokens: int
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the text does not fit one input."""
+        return len(self.pieces) > 1
+
+
+class TextTokenizer:
+    """The tokenizer of one model.
+
+    Raises:
+        ModelIntegrityError: no tokenizer file, or one that cannot be read.
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.max_tokens = spec.max_tokens
+        self._lower_case = spec.lower_case
+        self._tokenizer = _load(spec)
+        self._tokenizer.no_padding()
+        self._special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
+        if self.max_tokens <= self._special:
+            raise ModelIntegrityError(f"{spec.folder}: max_tokens {self.max_tokens} leaves no room for a text")
+        self._tokenizer.enable_truncation(self.max_tokens, stride=0)
+        self.filler = int(spec.config.get("pad_token_id") or 0)
+
+    def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
+        """Token ids of each text."""
+        prepared = [text.lower() for text in texts] if self._lower_case else list(texts)
+        try:
+            encodings = self._tokenizer.encode_batch_fast(prepared)
+        except TypeError:
+            # Half a surrogate pair is no character and cannot become UTF-8.
+            encodings = self._tokenizer.encode_batch_fast([without_lone_surrogates(text) for text in prepared])
+        return [self._text(encoding) for encoding in encodings]
+
+    def count_prompt(self, prompt: str) -> int:
+        """Tokens that a prompt puts before a text, the leading special token included, the closing one not."""
+        return len(self._tokenizer.encode(prompt).ids) - (1 if self._special > 1 else 0)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens left out."""
+        return str(self._tokenizer.decode(list(ids)))
+
+    def _text(self, encoding: Any) -> TokenizedText:
+        ids: list[int] = encoding.ids
+        if len(ids) < self.max_tokens:
+            return TokenizedText((ids,), len(ids))
+        pieces = (ids, *(piece.ids for piece in encoding.overflowing))
+        return TokenizedText(pieces, sum(map(len, pieces)) - self._special * (len(pieces) - 1))
+
+
+def without_lone_surrogates(text: str) -> str:
+    """The text with halves of surrogate pairs joined where they meet and replaced by U+FFFD where they do not."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _load(spec: ModelSpec) -> Tokenizer:
+    path = spec.folder / "tokenizer.json"
+    vocabulary = spec.folder / "vocab.txt"
+    if path.is_file():
+        return _read(path)
+    if vocabulary.is_file() and spec.architecture in {"bert", "distilbert"}:
+        tokenizer: Tokenizer = BertWordPieceTokenizer(str(vocabulary), lowercase=_is_uncased(spec))._tokenizer
+        return tokenizer
+    raise ModelIntegrityError(
+        f"{path} is missing; save one with transformers: AutoTokenizer.from_pretrained(...).save_pretrained(...)"
+    )
+
+
+def _read(path: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:
+        raise ModelIntegrityError(f"{path}: not a readable tokenizer ({error})") from error
+
+
+def _is_uncased(spec: ModelSpec) -> bool:
+    config = spec.folder / "tokenizer_config.json"
+    return not config.is_file() or '"do_lower_case": false' not in config.read_text(encoding="utf-8")

@@ -1,0 +1,97 @@
+"""Tiny models with random weights, made here: every architecture can be tested without a download."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+WORDS = "the a of and to in is was for on with as by at from it an be this that which or are not have had but one all "
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+
+
+def vocabulary() -> dict[str, int]:
+    """Special tokens, common words and single letters."""
+    pieces = [*SPECIAL, *WORDS.split(), *LETTERS, *(f"##{letter}" for letter in LETTERS), ".", ",", "?", "!"]
+    return {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+
+
+def write_tokenizer(folder: Path, *, max_tokens: int) -> None:
+    """A WordPiece tokenizer that puts [CLS] before and [SEP] behind a text."""
+    words = vocabulary()
+    tokenizer = Tokenizer(models.WordPiece(words, unk_token="[UNK]", max_input_chars_per_word=200))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", words["[CLS]"]), ("[SEP]", words["[SEP]"])]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": max_tokens}
+    config |= {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+def write_modules(folder: Path, *, pooling: dict[str, object], normalize: bool, extra: list[str] | None = None) -> None:
+    """modules.json with pooling, extra modules (their folders' names) and normalisation."""
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    modules += [(name, name.partition("_")[2]) for name in extra or []]
+    if normalize:
+        modules.append((f"{len(modules)}_Normalize", "Normalize"))
+    listed = [
+        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for number, (path, kind) in enumerate(modules)
+    ]
+    (folder / "modules.json").write_text(json.dumps(listed))
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+
+
+def write_bert(folder: Path, *, layers: int = 2, width: int = 32, max_tokens: int = 48, seed: int = 0) -> Path:
+    """A whole BERT model with mean pooling and normalisation, without torch."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    size = len(vocabulary())
+    config = {
+        "model_type": "bert",
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "intermediate_size": 2 * width,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-12,
+        "max_position_embeddings": max_tokens,
+        "type_vocab_size": 2,
+        "vocab_size": size,
+        "pad_token_id": 0,
+    }
+    tensors: dict[str, np.ndarray] = {}
+
+    def matrix(name: str, *shape: int) -> None:
+        tensors[name] = (random.standard_normal(shape) * 0.2).astype(np.float32)
+
+    def norm(name: str) -> None:
+        tensors[f"{name}.weight"] = np.ones(width, np.float32)
+        matrix(f"{name}.bias", width)
+
+    matrix("embeddings.word_embeddings.weight", size, width)
+    matrix("embeddings.position_embeddings.weight", max_tokens, width)
+    matrix("embeddings.token_type_embeddings.weight", 2, width)
+    norm("embeddings.LayerNorm")
+    for layer in range(layers):
+        block = f"encoder.layer.{layer}"
+        for name in ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"):
+            matrix(f"{block}.{name}.weight", width, width)
+            matrix(f"{block}.{name}.bias", width)
+        matrix(f"{block}.intermediate.dense.weight", 2 * width, width)
+        matrix(f"{block}.intermediate.dense.bias", 2 * width)
+        matrix(f"{block}.output.dense.weight", width, 2 * width)
+        matrix(f"{block}.output.dense.bias", width)
+        norm(f"{block}.attention.output.LayerNorm")
+        norm(f"{block}.output.LayerNorm")
+    save_file(tensors, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config))
+    write_tokenizer(folder, max_tokens=max_tokens)
+    write_modules(folder, pooling={"pooling_mode_mean_tokens": True}, normalize=True)
+    return folder
