@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedhub.engine.backends.openvino import Machine, compile_graph
+from embedhub.config import Settings
+from embedhub.engine.backends.openvino import Machine, compile_graph, machine
 from embedhub.engine.graphs import build_graph
 from embedhub.engine.packing import Batch, lay_out, plan_packed
 from embedhub.engine.quantization import RECIPE, SiteRange, fit_site
 from embedhub.engine.tokenizer import TextTokenizer
-from embedhub.models import ModelSpec
+from embedhub.errors import SettingError
+from embedhub.models import ModelSpec, find_model
 
 _PACK_TOKENS = 512
 
@@ -37,9 +39,7 @@ def sample_texts() -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def calibrated_ranges(
-    spec: ModelSpec, tokenizer: TextTokenizer, home: Path, use: Machine, texts: Sequence[str] | None = None
-) -> dict[str, SiteRange]:
+def calibrated_ranges(spec: ModelSpec, tokenizer: TextTokenizer, home: Path, use: Machine) -> dict[str, SiteRange]:
     """The ranges of a model's linear layers: kept ones, else measured now (seconds) and kept.
 
     Args:
@@ -47,15 +47,36 @@ def calibrated_ranges(
         tokenizer: its tokenizer.
         home: EMBEDHUB_HOME.
         use: threads and streams.
-        texts: what to measure with; given, kept ranges are measured anew.
     """
-    kept = home / "calibrations" / f"{spec.weights_sha256}-{RECIPE}.npz"
-    if texts is None and (found := _read(kept)) is not None:
+    kept = _place(home, spec)
+    found = _read(kept)
+    if found is not None:
         return found
-    sample = list(texts) if texts is not None else sample_texts()
+    sample = sample_texts()
     ranges = measure(spec, tokenizer, use, sample)
     _write(kept, ranges, sample)
     return ranges
+
+
+def _place(home: Path, spec: ModelSpec) -> Path:
+    return home / "calibrations" / f"{spec.weights_sha256}-{RECIPE}.npz"
+
+
+def calibrate_model(name_or_path: str | None, texts: Sequence[str] | None, config: Settings) -> Path:
+    """Measure a model's ranges now, whether or not there are kept ones; returns the file they are kept in.
+
+    Raises:
+        ModelError: the model cannot be found or has no graph here.
+        SettingError: no text to measure with.
+    """
+    spec = find_model(name_or_path or config.model, settings=config)
+    sample = [text for text in (sample_texts() if texts is None else texts) if text.strip()]
+    if not sample:
+        raise SettingError("a calibration needs at least one text")
+    use = machine(config.threads, config.streams)
+    path = _place(config.home, spec)
+    _write(path, measure(spec, TextTokenizer(spec), use, sample), sample)
+    return path
 
 
 def measure(spec: ModelSpec, tokenizer: TextTokenizer, use: Machine, texts: Sequence[str]) -> dict[str, SiteRange]:

@@ -30,6 +30,9 @@ _WINDOW = 8192
 # Rows times width of a length-sorted batch; keeps batches of long texts small.
 _BATCH_TOKENS = 8192
 
+# Names under which models keep the prompt for documents, in order of preference.
+_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+
 LONG_TEXTS = ("truncate", "error", "chunk")
 
 Floats = NDArray[np.float32]
@@ -100,7 +103,7 @@ class Model:
         self._backend = load_backend(LoadRequest(spec, asked, use, chosen.home), self._tokenizer)
         self._dense = postprocess.load_dense(spec.dense)
         self._pack_tokens = chosen.pack_tokens
-        self._batch_size = chosen.batch_size
+        self.batch_size = chosen.batch_size
         check.result()
         self.spec: ModelSpec = spec
 
@@ -118,6 +121,11 @@ class Model:
     def prompts(self) -> dict[str, str]:
         """Prompts by name, as the model's repository states them."""
         return dict(self.spec.prompts)
+
+    @property
+    def document_prompt(self) -> str:
+        """What the model wants before each text of a collection: its prompt for documents, or nothing."""
+        return self._prompt(None, self._first_prompt(*_DOCUMENT_PROMPTS))
 
     @property
     def max_seq_length(self) -> int:
@@ -167,7 +175,7 @@ class Model:
             prompt=self._prompt(prompt, prompt_name),
             normalize=normalize_embeddings,
             truncate_dim=truncate_dim,
-            batch_size=batch_size or self._batch_size,
+            batch_size=batch_size or self.batch_size,
             long_texts=long_texts,
         )
         texts, lone = as_texts(sentences)
@@ -181,7 +189,7 @@ class Model:
 
     def encode_document(self, sentences: Any, prompt_name: str | None = None, **options: Any) -> NDArray[Any]:
         """`encode` with the model's prompt for documents, if it has one."""
-        return self.encode(sentences, prompt_name or self._first_prompt("document", "passage", "corpus"), **options)
+        return self.encode(sentences, prompt_name or self._first_prompt(*_DOCUMENT_PROMPTS), **options)
 
     def embed(self, texts: Iterable[str], options: EncodeOptions | None = None) -> Embeddings:
         """Vectors of texts, with the number of tokens of each and whether it was cut.
@@ -191,7 +199,7 @@ class Model:
             TextTooLongError: a text is too long and that was to be an error.
             SettingError: an option has an impossible value.
         """
-        chosen = options or EncodeOptions(batch_size=self._batch_size)
+        chosen = options or EncodeOptions(batch_size=self.batch_size)
         if chosen.long_texts not in LONG_TEXTS:
             raise SettingError(f"long_texts {chosen.long_texts!r} is not one of {', '.join(LONG_TEXTS)}")
         if chosen.batch_size < 1:
@@ -217,7 +225,7 @@ class Model:
             for text, start, length in zip(batch.texts, batch.starts, batch.lengths, strict=True):
                 found[text] = tokens[start : start + length].copy()
 
-        options = EncodeOptions(batch_size=self._batch_size)
+        options = EncodeOptions(batch_size=self.batch_size)
         self._backend.run(self._batches(ids, options), None, take)
         return [found[text] for text in range(len(ids))]
 

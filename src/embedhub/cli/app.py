@@ -1,0 +1,73 @@
+"""The command `embedhub`: reads the words of the command line, and turns every error into one line.
+
+Knows which command stands for what; each lives in a file of its own beside this one, and loads what it needs when it
+runs, so that `embedhub --help` is quick.
+"""
+
+import signal
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from embedhub import __version__
+from embedhub.cli import datasets, models
+from embedhub.errors import EmbedhubError
+
+app = typer.Typer(
+    name="embedhub",
+    help="Embed texts fast on a CPU, keep them as datasets, search them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("embed")(datasets.embed)
+app.command("search")(datasets.search)
+app.command("export")(datasets.export)
+app.add_typer(models.app, name="models")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"embedhub {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Embed texts fast on a CPU, keep them as datasets, search them.
+
+    --debug, anywhere on the line, prints the traceback of an error. Settings are environment variables; see
+    docs/settings.md.
+    """
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C. A name of our own, because the library below has its own, mute way with KeyboardInterrupt."""
+
+
+def main() -> None:
+    """Run the command line; exits with 0, the error's own status, 2 for a wrong call or 130 when interrupted."""
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        app(args=words)
+    except _Interrupted:
+        typer.echo("interrupted; the same command continues where this one stopped", err=True)
+        sys.exit(130)
+    except (EmbedhubError, OSError, MemoryError) as error:
+        if len(words) < len(sys.argv) - 1:
+            traceback.print_exc()
+        message = " ".join(str(error).split()) or type(error).__name__
+        typer.echo(f"error: {message}", err=True)
+        sys.exit(error.exit_status if isinstance(error, EmbedhubError) else 1)
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise _Interrupted

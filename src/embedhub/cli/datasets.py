@@ -1,0 +1,187 @@
+"""`embedhub embed`, `search` and `export`."""
+
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from embedhub.errors import SettingError
+
+if TYPE_CHECKING:
+    from embedhub.datasets import BuildReport
+
+
+class InputFormat(StrEnum):
+    """What an input may be."""
+
+    CSV = "csv"
+    TSV = "tsv"
+    JSONL = "jsonl"
+    JSON = "json"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+    TXT = "txt"
+
+
+class NumberType(StrEnum):
+    """What a model may compute in."""
+
+    AUTO = "auto"
+    F32 = "f32"
+    BF16 = "bf16"
+    INT8 = "int8"
+
+
+class StoredType(StrEnum):
+    """How vectors are stored."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+
+
+class OnErrorChoice(StrEnum):
+    """What becomes of a row without a text."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+    NULL = "null"
+
+
+class LongTexts(StrEnum):
+    """What becomes of a text that is longer than the model reads."""
+
+    TRUNCATE = "truncate"
+    ERROR = "error"
+    CHUNK = "chunk"
+
+
+class Score(StrEnum):
+    """How nearness is measured."""
+
+    COSINE = "cosine"
+    DOT = "dot"
+    EUCLIDEAN = "euclidean"
+
+
+class ExportFormat(StrEnum):
+    """What vectors can be exported to."""
+
+    CSV = "csv"
+    NPZ = "npz"
+    SAFETENSORS = "safetensors"
+    JSONL = "jsonl"
+
+
+ModelOption = Annotated[
+    str | None, typer.Option("--model", "-m", help="Model id or folder; else EMBEDHUB_MODEL.", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+def embed(
+    input: Annotated[
+        str, typer.Argument(help="csv, tsv, jsonl, json, parquet, arrow or txt, also gzipped; - is stdin.")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the dataset.", show_default=False)] = None,
+    column: Annotated[str | None, typer.Option(help="Column with the texts.", show_default=False)] = None,
+    model: ModelOption = None,
+    dtype: Annotated[NumberType | None, typer.Option(help="Number type.", show_default=False)] = None,
+    format: Annotated[InputFormat | None, typer.Option(help="Format of the input.", show_default=False)] = None,
+    on_error: Annotated[OnErrorChoice, typer.Option(help="A row without a text.")] = OnErrorChoice.FAIL,
+    vectors: Annotated[StoredType, typer.Option(help="Number type of the stored vectors.")] = StoredType.FLOAT32,
+    shard_rows: Annotated[
+        int, typer.Option(min=1, help="Rows in a file; a killed run loses one file at most.")
+    ] = 10_000,
+    long_texts: Annotated[LongTexts, typer.Option(help="A text longer than the model reads.")] = LongTexts.TRUNCATE,
+    prompt: Annotated[str | None, typer.Option(help="Put before every text.", show_default=False)] = None,
+    truncate_dim: Annotated[int | None, typer.Option(help="Keep that many dimensions.", show_default=False)] = None,
+    json: JsonOption = False,
+) -> None:
+    """Embed a file of texts into a dataset folder; run again, it continues or embeds what changed."""
+    from embedhub.cli.output import EmbeddingBar, print_json
+    from embedhub.datasets import BuildOptions, InputRequest, OnError, VectorType
+    from embedhub.engine.model import Model
+    from embedhub.runtime.embedding import EmbedRequest, embed_file
+
+    if out is None:
+        if input == "-":
+            raise SettingError("standard input has no name: say where the dataset goes with --out DIR")
+        out = Path(f"{Path(input).name.partition('.')[0]}-embedded")
+    request = EmbedRequest(
+        input=InputRequest(input, format and str(format), column, cast("OnError", str(on_error))),
+        directory=out,
+        build=BuildOptions(vectors=cast("VectorType", str(vectors)), shard_rows=shard_rows),
+        prompt=prompt,
+        long_texts=str(long_texts),
+        truncate_dim=truncate_dim,
+    )
+    with EmbeddingBar().shown() as bar:
+        report = embed_file(request, lambda: Model(model, dtype=dtype and str(dtype)), bar)
+    if json:
+        print_json({name: str(value) if name == "path" else value for name, value in asdict(report).items()})
+    else:
+        _tell(report)
+
+
+def search(
+    directory: Annotated[Path, typer.Argument(help="Folder of an embedded dataset.", show_default=False)],
+    queries: Annotated[list[str], typer.Argument(help="One question or several.", show_default=False)],
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Hits a question.")] = 5,
+    score: Annotated[Score, typer.Option(help="How nearness is measured.")] = Score.COSINE,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Ask with this model; it must be the dataset's.", show_default=False),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Search an embedded dataset by meaning."""
+    from embedhub.cli.output import RESULTS, print_json
+    from embedhub.engine.model import Model
+    from embedhub.runtime.collection import EmbeddedDataset
+
+    dataset = EmbeddedDataset.load(directory, model=Model(model) if model else None)
+    found = dataset.search(queries, top_k, score=str(score))
+    if json:
+        print_json(found[0] if len(queries) == 1 else found)
+        return
+    for query, hits in zip(queries, found, strict=True):
+        if len(queries) > 1:
+            RESULTS.print(query, style="bold", markup=False)
+        for hit in hits:
+            text = " ".join(str(hit[dataset.stored.text_column]).split())
+            RESULTS.print(f"{hit['score']:.4f}  {hit['row']:>6}  {text}", markup=False)
+
+
+def export(
+    directory: Annotated[Path, typer.Argument(help="Folder of an embedded dataset.", show_default=False)],
+    to: Annotated[ExportFormat, typer.Option(help="Format.")] = ExportFormat.CSV,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File; else beside the folder.", show_default=False)
+    ] = None,
+) -> None:
+    """Write a dataset's vectors to one file."""
+    from embedhub.datasets import export as write
+
+    typer.echo(write(directory, str(to), out))
+
+
+def _tell(report: "BuildReport") -> None:
+    from embedhub.cli.output import RESULTS
+
+    if report.up_to_date:
+        RESULTS.print(f"{report.path}: up to date, {report.rows:,} rows", markup=False)
+        return
+    parts = [f"{report.embedded:,} texts embedded ({report.tokens:,} tokens) in {report.seconds:.2f} s"]
+    counted = {
+        "unchanged": report.reused,
+        "duplicates": report.duplicates,
+        "without a text": report.nulls,
+        "skipped": report.skipped,
+        "truncated": report.truncated,
+    }
+    parts += [f"{count:,} {name}" for name, count in counted.items() if count]
+    if report.resumed:
+        parts.append("continued an interrupted run")
+    RESULTS.print(f"{report.path}: {report.rows:,} rows; {', '.join(parts)}", markup=False)

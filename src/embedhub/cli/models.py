@@ -1,0 +1,89 @@
+"""`embedhub models list`, `pull`, `info`, `calibrate` and `remove`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embedhub.cli.datasets import JsonOption, NumberType
+from embedhub.config import settings
+
+app = typer.Typer(help="Models on this machine: list, pull, info, calibrate, remove.", no_args_is_help=True)
+
+IdArgument = Annotated[str, typer.Argument(help="organisation/name, also with @revision, or a folder.")]
+
+
+@app.command("list")
+def list_models(json: JsonOption = False) -> None:
+    """List the models that are here."""
+    from embedhub.cli.output import print_json, print_table, say
+    from embedhub.models import installed_models
+
+    found = installed_models(settings())
+    if json:
+        print_json(
+            [{"id": spec.id, "revision": spec.revision, "source": spec.source, "folder": spec.folder} for spec in found]
+        )
+    elif found:
+        rows = [(spec.id, spec.revision or "", spec.source, str(spec.dimensions)) for spec in found]
+        print_table(("model", "revision", "source", "dimensions"), rows)
+    else:
+        say("no models here yet; `embedhub models pull ID` fetches one")
+
+
+@app.command("pull")
+def pull(id: IdArgument, json: JsonOption = False) -> None:
+    """Fetch a model, or a newer revision of it."""
+    from embedhub.cli.output import RESULTS, print_json
+    from embedhub.models import card_summary, pull_model
+
+    spec = pull_model(id, settings=settings())
+    if json:
+        print_json(card_summary(spec))
+    else:
+        RESULTS.print(f"{spec.id} {spec.revision or ''} in {spec.folder}", markup=False)
+
+
+@app.command("info")
+def info(
+    id: IdArgument,
+    dtype: Annotated[NumberType | None, typer.Option(help="Number type.", show_default=False)] = None,
+    json: JsonOption = False,
+) -> None:
+    """Tell everything about a model, as it runs on this machine."""
+    from embedhub.cli.output import print_fields, print_json
+    from embedhub.engine.model import Model
+    from embedhub.models import card_summary
+
+    model = Model(id, dtype=dtype and str(dtype))
+    fields = card_summary(model.spec) | {"dtype": model.dtype, "backend": model.backend}
+    if json:
+        print_json(fields)
+    else:
+        print_fields(fields)
+
+
+@app.command("calibrate")
+def calibrate(
+    id: Annotated[str | None, typer.Argument(help="Model; else EMBEDHUB_MODEL.", show_default=False)] = None,
+    texts: Annotated[
+        Path | None, typer.Option(help="File with a text a line, like those to be embedded.", show_default=False)
+    ] = None,
+) -> None:
+    """Prepare a model for int8: measure its value ranges and keep them (seconds)."""
+    from embedhub.cli.output import RESULTS
+    from embedhub.engine.calibration import calibrate_model
+
+    sample = texts.read_text(encoding="utf-8").splitlines() if texts is not None else None
+    path = calibrate_model(id, sample, settings())
+    RESULTS.print(f"kept in {path}; --dtype int8 uses it", markup=False)
+
+
+@app.command("remove")
+def remove(id: IdArgument) -> None:
+    """Delete a model from this machine."""
+    from embedhub.cli.output import RESULTS
+    from embedhub.models import remove_model
+
+    count = remove_model(id, settings=settings())
+    RESULTS.print(f"removed {id} ({count} {'copy' if count == 1 else 'copies'})", markup=False)

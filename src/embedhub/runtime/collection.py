@@ -1,0 +1,158 @@
+"""A dataset that answers questions: the rooms `datasets`, `search` and `engine`, joined.
+
+Knows which model a dataset needs and refuses any other. An index is made when first asked and kept beside the data.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from embedhub.config import Settings, settings
+from embedhub.datasets import Provenance, StoredDataset, read_dataset
+from embedhub.engine.model import Model
+from embedhub.engine.postprocess import Floats
+from embedhub.errors import ModelMismatchError, ModelNotFoundError
+from embedhub.search import Index, RowBlock, open_index
+
+Hit = dict[str, Any]
+
+
+class EmbeddedDataset:
+    """An embedded dataset, opened for questions. Made by `load`.
+
+    Attributes:
+        stored: the dataset's rows, vectors and provenance.
+    """
+
+    def __init__(self, stored: StoredDataset, config: Settings, model: Model | None = None) -> None:
+        self.stored = stored
+        self._config = config
+        self._model = model
+        self._indexes: dict[str, Index] = {}
+
+    @classmethod
+    def load(
+        cls, directory: str | Path, *, model: Model | None = None, config: Settings | None = None
+    ) -> "EmbeddedDataset":
+        """Open a dataset folder.
+
+        Args:
+            directory: the folder.
+            model: the model to ask with; None loads the dataset's own when first needed.
+            config: settings to use instead of the process's.
+
+        Raises:
+            DatasetError: no finished dataset.
+            ModelMismatchError: `model` is not the one that made the dataset.
+        """
+        stored = read_dataset(directory)
+        if model is not None:
+            check_model(stored.provenance, model)
+        return cls(stored, config or settings(), model)
+
+    @property
+    def provenance(self) -> Provenance:
+        """Which model made the vectors, and how."""
+        return self.stored.provenance
+
+    def __len__(self) -> int:
+        return self.stored.row_count
+
+    def search(self, queries: str | Sequence[str], top_k: int = 5, *, score: str = "cosine") -> Any:
+        """The rows nearest to questions.
+
+        Args:
+            queries: one question or several.
+            top_k: hits a question.
+            score: cosine, dot or euclidean.
+
+        Returns:
+            For each question a list of `{"row", "score", …columns}`, best first; for a lone string one such list. A
+            column that is itself called row or score gets an underscore behind its name.
+
+        Raises:
+            ModelError: the dataset's model cannot be loaded.
+            SettingError: no such score, or `top_k` below 1.
+        """
+        texts = [queries] if isinstance(queries, str) else list(queries)
+        found = self.search_vectors(self.embed_queries(texts), top_k, score=score)
+        return found[0] if isinstance(queries, str) else found
+
+    def search_vectors(self, vectors: Floats, top_k: int = 5, *, score: str = "cosine") -> list[list[Hit]]:
+        """The rows nearest to vectors float32 [n, dimensions]; hits as in `search`."""
+        hits = self.index(score).search(vectors, top_k)
+        columns = self.stored.rows(hits.rows.reshape(-1).tolist())
+        each = iter(columns)
+        return [
+            [_hit(int(row), float(value), next(each)) for row, value in zip(rows, scores, strict=True)]
+            for rows, scores in zip(hits.rows, hits.scores, strict=True)
+        ]
+
+    def embed_queries(self, queries: Sequence[str]) -> Floats:
+        """Vectors of questions by the dataset's model, with its prompt for queries."""
+        whole = self.model.spec.dimensions
+        asked = self.provenance.dimensions
+        vectors: Floats = self.model.encode_query(
+            list(queries),
+            truncate_dim=None if asked == whole else asked,
+            normalize_embeddings=self.provenance.normalized,
+        )
+        return vectors
+
+    @property
+    def model(self) -> Model:
+        """The model that made the dataset, loaded when first needed."""
+        if self._model is None:
+            self._model = load_model_of(self.provenance, self._config)
+        return self._model
+
+    def index(self, score: str = "cosine", on_progress: Callable[[int, int], None] | None = None) -> Index:
+        """The index by that score; above 100,000 rows it is built once and kept beside the data."""
+        if score not in self._indexes:
+            self._indexes[score] = open_index(
+                self._blocks,
+                rows=self.stored.row_count,
+                folder=self.stored.path / ".embedhub" / "index",
+                fingerprint=self.stored.fingerprint,
+                score=score,
+                progress=on_progress,
+            )
+        return self._indexes[score]
+
+    def _blocks(self) -> Iterator[RowBlock]:
+        return ((part.rows, part.matrix) for part in self.stored.iterate_vectors())
+
+
+def load_model_of(provenance: Provenance, config: Settings) -> Model:
+    """The model that made a dataset.
+
+    Raises:
+        ModelNotFoundError: it is not to be had.
+        ModelMismatchError: what goes by its name has other weights.
+    """
+    try:
+        model = Model(provenance.model, revision=provenance.revision, config=config)
+    except ModelNotFoundError:
+        # The same weights may be here under another revision: the checksum decides, not the name of the revision.
+        model = Model(provenance.model, config=config)
+    check_model(provenance, model)
+    return model
+
+
+def check_model(provenance: Provenance, model: Model) -> None:
+    """Refuse a model that did not make the dataset.
+
+    Raises:
+        ModelMismatchError: it has other weights; the message has both names.
+    """
+    asked = model.spec
+    if asked.weights_sha256 != provenance.weights_sha256:
+        raise ModelMismatchError(
+            f"the dataset was made by {provenance.model} (weights {provenance.weights_sha256[:12]}), "
+            f"the query's model is {asked.id} (weights {asked.weights_sha256[:12]}); their vectors cannot be compared"
+        )
+
+
+def _hit(row: int, score: float, columns: dict[str, Any]) -> Hit:
+    renamed = {f"{name}_" if name in ("row", "score") else name: value for name, value in columns.items()}
+    return {"row": row, "score": score, **renamed}

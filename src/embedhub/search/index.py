@@ -1,0 +1,81 @@
+"""Which index searches a collection: exact below a number of rows, a graph above it.
+
+Knows the two and when to take which. Refuses to know what rows mean and where they are stored.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from numpy.typing import ArrayLike
+
+from embedhub.errors import StorageFullError
+from embedhub.search.exact import Block, ExactIndex, Hits, RowBlock
+from embedhub.search.hnsw import Progress, open_hnsw
+
+EXACT_ROWS = 100_000
+"""Up to here an exact answer takes about 10 ms, and a graph would take longer to build than it saves."""
+
+logger = logging.getLogger(__name__)
+
+
+class Index(Protocol):
+    """What can be searched."""
+
+    def search(self, queries: ArrayLike, top_k: int = 10) -> Hits:
+        """The nearest rows of queries [q, dims] (or one query [dims]).
+
+        Raises:
+            SettingError: `top_k` is below 1, or the queries have other dimensions than the rows.
+            InputError: a query is not finite.
+        """
+        ...
+
+
+def open_index(
+    source: Callable[[], Iterable[RowBlock]],
+    *,
+    rows: int,
+    folder: Path,
+    fingerprint: str,
+    score: str = "cosine",
+    threshold: int = EXACT_ROWS,
+    progress: Progress | None = None,
+) -> Index:
+    """An index of all rows of `source` whose vector is not null.
+
+    Up to `threshold` rows are read into memory and searched exactly. More have a graph, which is built into
+    `folder` the first time. Where that cannot be written or is full, the rows are read again for every
+    search: slower, still exact, and a warning is logged.
+
+    Args:
+        source: makes an iterator of (row numbers [b], float32 or float16 vectors [b, dims]), anew every
+            time.
+        rows: how many there are, nulls included.
+        folder: where graphs of this collection are kept, one folder inside it for each score.
+        fingerprint: names the data; another one has the graph rebuilt.
+        score: a name in `SCORES`.
+        threshold: most rows that are searched exactly.
+        progress: called with (rows done, rows in all) while a graph is built.
+
+    Raises:
+        SettingError: no such score.
+    """
+    if rows <= threshold:
+        return ExactIndex(list(_Blocks(source)), score)
+    try:
+        return open_hnsw(folder / score, source, fingerprint=fingerprint, score=score, progress=progress)
+    except (StorageFullError, OSError) as error:
+        logger.warning("searching %d rows without an index, slowly: %s", rows, error)
+        return ExactIndex(_Blocks(source), score)
+
+
+class _Blocks:
+    """Blocks that are read again for every search."""
+
+    def __init__(self, source: Callable[[], Iterable[RowBlock]]) -> None:
+        self._source = source
+
+    def __iter__(self) -> Iterator[Block]:
+        return (Block.of(rows, vectors) for rows, vectors in self._source())
