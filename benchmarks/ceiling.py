@@ -34,7 +34,7 @@ def flops_per_token(config: Path) -> int:
 
 def dtypes_of_cpu() -> list[str]:
     """The number types that this CPU computes natively; the rest is emulated and no ceiling."""
-    import openvino
+    from embedhub.engine.quiet_openvino import ov as openvino
 
     has = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return [dtype for dtype, capability in (("f32", "FP32"), ("bf16", "BF16"), ("int8", "INT8")) if capability in has]
@@ -42,7 +42,7 @@ def dtypes_of_cpu() -> list[str]:
 
 def operations_per_second(dtype: str) -> float:
     """Operations a second of [tokens, width] x [width, width], as many products at once as suits the machine."""
-    import openvino
+    from embedhub.engine.quiet_openvino import ov as openvino
 
     options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": PRECISIONS[dtype]}
     compiled = openvino.Core().compile_model(_product(dtype), "CPU", options)
@@ -65,8 +65,8 @@ def _rate(queue: Any) -> float:
 
 
 def _product(dtype: str) -> Any:
-    import openvino
-    from openvino import opset13 as ops
+    from embedhub.engine.quiet_openvino import op as ops
+    from embedhub.engine.quiet_openvino import ov as openvino
 
     random = np.random.default_rng(1)
     tokens = ops.parameter([TOKENS, WIDTH], np.float32)

@@ -1,13 +1,12 @@
 """What every test may ask for. No test touches the network or this user's folders by accident."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.engine.checkpoints import write_bert
 
 from embedhub import Model
 from embedhub.config import DEFAULT_MODEL, Settings, read_settings
-from tests.engine.checkpoints import write_bert
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -42,6 +41,6 @@ def tiny(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 @pytest.fixture(scope="session")
-def default_model() -> Iterator[Model]:
+def default_model() -> Model:
     """The real default model in float32; `make test` has fetched it."""
-    yield Model(DEFAULT_MODEL, dtype="f32")
+    return Model(DEFAULT_MODEL, dtype="f32")

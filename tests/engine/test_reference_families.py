@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.engine.checkpoints import WORDS, vocabulary, write_modules, write_tokenizer
 
 from embedhub import EncodeOptions, Model
 from embedhub.config import read_settings
-from tests.engine.checkpoints import WORDS, vocabulary, write_modules, write_tokenizer
 
 pytestmark = pytest.mark.reference
 pytest.importorskip("torch", reason="torch is not installed (make test-reference installs it)")

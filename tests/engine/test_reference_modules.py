@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.engine.checkpoints import write_bert
+from tests.engine.golden import golden_texts
 
 from embedhub import Model, quantize_embeddings
 from embedhub.config import DEFAULT_MODEL, read_settings, settings
 from embedhub.models import find_model
-from tests.engine.checkpoints import write_bert
-from tests.engine.golden import golden_texts
 
 pytestmark = pytest.mark.reference
 torch = pytest.importorskip("torch", reason="torch is not installed (make test-reference installs it)")

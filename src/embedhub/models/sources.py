@@ -140,7 +140,7 @@ def _hub(wanted: Wanted) -> ModelSpec:
             allow_patterns=files,
             etag_timeout=10,
         )
-    except Exception as error:  # noqa: BLE001 - the library's HTTP client, and so its errors, differ by version
+    except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise StorageFullError(f"no space left under {wanted.cache} for {wanted.id}") from error
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from embedhub.engine.backends import Take
 from embedhub.engine.backends.openvino import Machine, compile_graph
 from embedhub.engine.packing import Batch
+from embedhub.engine.quiet_openvino import ov
 from embedhub.errors import ModelIntegrityError, UnsupportedModelError
 
 _INPUTS: dict[str, Callable[[Batch], NDArray[Any]]] = {

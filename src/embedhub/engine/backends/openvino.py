@@ -12,12 +12,12 @@ from itertools import chain, islice
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from embedhub.config import available_threads
 from embedhub.engine.backends import Take
 from embedhub.engine.packing import Batch
+from embedhub.engine.quiet_openvino import ov
 from embedhub.errors import UnsupportedModelError
 
 _HINTS = {"f32": "f32", "bf16": "bf16", "int8": "f32"}

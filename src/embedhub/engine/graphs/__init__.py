@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from embedhub.engine.graphs import bert, distilbert, mpnet
 from embedhub.engine.graphs.layers import Layers, Node
 from embedhub.engine.quantization import SiteRange
+from embedhub.engine.quiet_openvino import ov
 from embedhub.engine.weights import Weights
 from embedhub.errors import UnsupportedModelError
 from embedhub.models import ModelSpec

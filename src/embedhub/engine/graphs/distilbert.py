@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-import openvino.opset13 as op
-
 from embedhub.engine.graphs.layers import Layers, Node
 from embedhub.engine.graphs.post_norm import BlockNames, post_norm_block
+from embedhub.engine.quiet_openvino import op
 
 PREFIXES = ("distilbert.",)
 

@@ -17,11 +17,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import openvino as ov
-import openvino.opset13 as op
 from numpy.typing import NDArray
 
 from embedhub.engine.quantization import SiteRange
+from embedhub.engine.quiet_openvino import op, ov
 from embedhub.engine.weights import Weights
 from embedhub.errors import UnsupportedModelError
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import openvino.opset13 as op
 from numpy.typing import NDArray
 
 from embedhub.engine.graphs.layers import Layers, Node, axes
 from embedhub.engine.graphs.post_norm import BlockNames, post_norm_block
+from embedhub.engine.quiet_openvino import op
 
 PREFIXES = ("mpnet.",)
 

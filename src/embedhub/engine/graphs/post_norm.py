@@ -7,9 +7,8 @@ Knows the block, refuses to know whose weights it gets: the names come from the 
 
 from dataclasses import dataclass
 
-import openvino.opset13 as op
-
 from embedhub.engine.graphs.layers import Layers, Node, activation
+from embedhub.engine.quiet_openvino import op
 
 
 @dataclass(frozen=True)

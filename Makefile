@@ -1,0 +1,59 @@
+# Everything a newcomer needs is a target here; each sets up what it needs and is quick the second time.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+REFERENCE := .venv-reference
+DEMO := .demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-reference check format bench bench-full clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/installed-check: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[check]'
+	@touch $@ $(VENV)/installed
+
+$(REFERENCE)/installed: pyproject.toml
+	$(PYTHON) -m venv $(REFERENCE)
+	$(REFERENCE)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(REFERENCE)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[reference]'
+	@touch $@
+
+demo: $(VENV)/installed ## Embed 13 questions, ask one, print the answers and the time each step took
+	@$(BIN)/python examples/demo.py $(DEMO)
+
+test: $(VENV)/installed-check ## Run the whole self-contained suite
+	@$(BIN)/python -c "from embedhub.config import DEFAULT_MODEL, settings; from embedhub.models import find_model; find_model(DEFAULT_MODEL, settings=settings())"
+	$(BIN)/python -m pytest -m "not reference"
+
+test-reference: $(REFERENCE)/installed ## Compare with torch, transformers and sentence-transformers
+	$(REFERENCE)/bin/python -m pytest -m reference
+
+check: $(VENV)/installed-check ## Style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed-check ## Put the code into the house's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(REFERENCE)/installed ## Measure beside sentence-transformers and fastembed (about 15 minutes)
+	$(REFERENCE)/bin/python benchmarks/bench.py
+
+bench-full: $(REFERENCE)/installed ## The same with the jobs of 100,000 and 1,000,000 rows (hours)
+	$(REFERENCE)/bin/python benchmarks/bench.py --full --memory 10000 100000 1000000
+
+clean: ## Remove what the other targets made (models stay in EMBEDHUB_HOME)
+	rm -rf $(VENV) $(REFERENCE) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,280 @@
+"""An input of texts: a file or the standard input, validated before anything is embedded.
+
+Knows the table of formats, which column holds the text and what to do where no text stands. Refuses to know
+how a format is read (`readers/` does) and what becomes of the texts.
+"""
+
+import hashlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from embedhub.datasets.columns import choose_text_column
+from embedhub.datasets.readers.columnar import arrow_reader, parquet_reader
+from embedhub.datasets.readers.delimited import DelimitedReader, TabbedReader
+from embedhub.datasets.readers.objects import ArrayReader, LinesReader
+from embedhub.datasets.readers.opening import is_gzipped, opened, reading
+from embedhub.datasets.readers.plain import PlainReader
+from embedhub.datasets.readers.scan import Reader, Scan
+from embedhub.datasets.storage import storage_errors
+from embedhub.errors import EmptyInputError, InputError, InputFormatError, InputNotFoundError, TextTypeError
+
+OnError = Literal["fail", "skip", "null"]
+
+_READERS: dict[str, Callable[[Path, str], Reader]] = {
+    "csv": DelimitedReader,
+    "tsv": TabbedReader,
+    "jsonl": LinesReader,
+    "json": ArrayReader,
+    "parquet": parquet_reader,
+    "arrow": arrow_reader,
+    "txt": PlainReader,
+}
+FORMATS = tuple(_READERS)
+
+# These need to seek, so a compressed one is unpacked to a file first.
+_SEEKING = frozenset({"parquet", "arrow"})
+
+_SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".txt": "txt",
+}
+
+_MAGIC = {b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "arrow", b"{": "jsonl", b"[": "json"}
+
+STANDARD_INPUT = "-"
+
+
+@dataclass(frozen=True)
+class InputRequest:
+    """What the user says of an input.
+
+    Attributes:
+        path: a file, or `-` for the standard input. Gzipped content is recognised by its first bytes.
+        format: one of `FORMATS`; None goes by the name's ending, for the standard input by the content.
+        column: the column with the texts; None takes the only one that holds texts.
+        on_error: what to do with a row without a text: `fail`, `skip` the row, or keep it with a `null`
+            vector.
+    """
+
+    path: str | Path
+    format: str | None = None
+    column: str | None = None
+    on_error: OnError = "fail"
+
+
+class Source:
+    """An input that can be read twice; made by `open_source`. Whatever it says is found out when first asked.
+
+    Attributes:
+        name: what the user calls it.
+        format: one of `FORMATS`.
+        request: what the user said.
+    """
+
+    def __init__(self, request: InputRequest, path: Path, name: str, format: str) -> None:
+        self.request = request
+        self.name = name
+        self.format = format
+        self._path = path
+        self._reader = _READERS[format](path, name)
+        self._stamp = _stamp(path)
+
+    @cached_property
+    def digest(self) -> str:
+        """Checksum of the file's bytes, in hex; found without parsing them."""
+        with reading(self.name), self._path.open("rb") as file:
+            return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
+
+    @cached_property
+    def scan(self) -> Scan:
+        """The first pass: every row read and validated.
+
+        Raises:
+            InputFormatError: broken, ragged or wrongly encoded.
+            EmptyInputError: no rows.
+        """
+        scan = self._reader.scan()
+        if not scan.rows:
+            raise EmptyInputError(f"{self.name} holds no rows")
+        return scan
+
+    @cached_property
+    def text_column(self) -> str:
+        """Name of the column with the texts, every row of which is a text or may be missing one.
+
+        Raises:
+            ColumnError: none, several, or not the one asked for.
+            TextTypeError: something else stands in a row, and `on_error` is `fail`.
+            EmptyInputError: every row is to be skipped.
+        """
+        column = choose_text_column(self.scan, self.request.column, self.name)
+        if column.non_texts and self.request.on_error == "fail":
+            first = column.first_non_text
+            place = "" if first is None else f", row {first.row}"
+            place += "" if first is None or first.line is None else f" (line {first.line})"
+            found = "no text" if first is None else first.found
+            raise TextTypeError(
+                f"{self.name}{place}: {found} where a text should be in column {column.name!r} "
+                f"({column.non_texts} such rows); --on-error skip leaves such rows out, --on-error null "
+                "keeps them without a vector"
+            )
+        if self.request.on_error == "skip" and not column.texts:
+            raise EmptyInputError(f"{self.name}: no row holds a text in column {column.name!r}")
+        return column.name
+
+    @property
+    def non_texts(self) -> int:
+        """Rows without a text: skipped, or kept as null, as the request says."""
+        column = self.scan.column(self.text_column)
+        return 0 if column is None else column.non_texts
+
+    @property
+    def skipped(self) -> int:
+        """Rows that are left out."""
+        return self.non_texts if self.request.on_error == "skip" else 0
+
+    @property
+    def rows(self) -> int:
+        """Rows that `tables` yields."""
+        return self.scan.rows - self.skipped
+
+    @cached_property
+    def schema(self) -> Any:
+        """The pyarrow schema of `tables`.
+
+        Raises:
+            InputFormatError: a column has a type that Parquet cannot hold.
+        """
+        text_column = self.text_column
+        schema = pa.schema(
+            [(known.name, pa.string() if known.name == text_column else known.type) for known in self.scan.columns]
+        )
+        try:
+            pq.write_table(schema.empty_table(), pa.BufferOutputStream())
+        except pa.ArrowException as error:
+            raise InputFormatError(f"{self.name}: a column cannot be kept in Parquet: {error}") from error
+        return schema
+
+    def tables(self, rows: int) -> Generator[Any, None, None]:
+        """The second pass: pyarrow Tables of exactly `rows` rows, the last one shorter.
+
+        The text column is a string, null where `on_error` keeps a row without one.
+
+        Raises:
+            InputFormatError: the file is not what it was in the first pass.
+        """
+        text_column, schema = self.text_column, self.schema
+        skip = self.request.on_error == "skip"
+        count = 0
+        for table in _in_tables_of(rows, self._parsed(text_column, skip)):
+            count += table.num_rows
+            yield table.cast(schema)
+        if count != self.rows or _stamp(self._path) != self._stamp:
+            raise InputFormatError(f"{self.name} changed while it was read; run the same again")
+
+    def _parsed(self, text_column: str, skip: bool) -> Iterator[Any]:
+        for table in self._reader.batches(self.scan, text_column):
+            yield table.filter(table[text_column].is_valid()) if skip else table
+
+
+def _in_tables_of(rows: int, tables: Iterable[Any]) -> Iterator[Any]:
+    held: list[Any] = []
+    count = 0
+    for table in tables:
+        while count + table.num_rows >= rows:
+            cut = rows - count
+            yield pa.concat_tables([*held, table.slice(0, cut)]).combine_chunks()
+            held, count, table = [], 0, table.slice(cut)
+        if table.num_rows:
+            held.append(table)
+            count += table.num_rows
+    if held:
+        yield pa.concat_tables(held).combine_chunks()
+
+
+@contextmanager
+def open_source(request: InputRequest, spool: Path | None = None) -> Iterator[Source]:
+    """Open an input. Nothing is parsed yet: ask the source.
+
+    Args:
+        request: what the user says of it.
+        spool: folder for a copy of what cannot be read twice (the standard input, a pipe, compressed
+            Parquet); None is the system's folder for temporary files. The copy is gone when the context ends.
+
+    Raises:
+        InputNotFoundError: no such file.
+        InputFormatError: the format is unknown.
+        StorageFullError: no space for the copy.
+    """
+    if request.format is not None and request.format not in FORMATS:
+        raise InputFormatError(f"unknown format {request.format!r}; known are {', '.join(FORMATS)}")
+    with tempfile.TemporaryDirectory(prefix="embedhub-", dir=spool) as folder:
+        spooled = Path(folder) / "input"
+        path, name = _seekable(request.path, spooled)
+        format = request.format or _format_of(path, name, sniff=path == spooled)
+        if format in _SEEKING and is_gzipped(path):
+            unpacked = Path(folder) / "unpacked"
+            with opened(path, name) as stream:
+                _copy(stream, unpacked)
+            path = unpacked
+        yield Source(request, path, name, format)
+
+
+def _seekable(path: str | Path, spooled: Path) -> tuple[Path, str]:
+    if str(path) == STANDARD_INPUT:
+        _copy(sys.stdin.buffer, spooled)
+        return spooled, "standard input"
+    path = Path(path)
+    if path.is_dir():
+        raise InputFormatError(f"{path} is a folder; name a file in it")
+    if not path.exists():
+        raise InputNotFoundError(f"there is no file {path}")
+    if path.is_file():
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        return path, str(path)
+    # A pipe, such as the shell's <(...).
+    with path.open("rb") as stream:
+        _copy(stream, spooled)
+    return spooled, str(path)
+
+
+def _copy(stream: BinaryIO, target: Path) -> None:
+    with storage_errors(target), target.open("wb") as file:
+        shutil.copyfileobj(stream, file, 1 << 20)
+
+
+def _format_of(path: Path, name: str, sniff: bool) -> str:
+    plain = name.lower().removesuffix(".gz")
+    known = _SUFFIXES.get(Path(plain).suffix)
+    if known is not None:
+        return known
+    if not sniff:
+        raise InputFormatError(f"{name}: unknown kind of file; say which with --format ({', '.join(FORMATS)})")
+    with opened(path, name) as stream:
+        start = stream.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
+    return next((format for magic, format in _MAGIC.items() if start.startswith(magic)), "txt")
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino

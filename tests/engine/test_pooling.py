@@ -1,0 +1,60 @@
+"""Pooling by the graph's sums equals pooling written down naively, for every mode and layout."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from embedhub.engine.packing import lay_out, next_pack
+from embedhub.engine.pooling import finish_sums, pool_matrix, pool_tokens
+from embedhub.models.spec import POOLING_MODES
+
+Floats = NDArray[np.float32]
+
+
+def naive(tokens: Floats, mode: str, skipped: int) -> Floats:
+    """One text's vector from its tokens [n, H], word by word after the definition."""
+    kept = tokens[skipped:]
+    position = np.arange(1, len(tokens) + 1)[skipped:, None]
+    if mode == "cls":
+        return kept[0]
+    if mode == "lasttoken":
+        return tokens[-1]
+    if mode == "max":
+        return np.asarray(kept.max(axis=0))
+    if mode == "mean":
+        return np.asarray(kept.mean(axis=0))
+    if mode == "mean_sqrt_len_tokens":
+        return np.asarray(kept.sum(axis=0) / np.sqrt(len(kept)))
+    return np.asarray((kept * position).sum(axis=0) / position.sum())
+
+
+@given(st.lists(st.integers(3, 20), min_size=1, max_size=12), st.integers(0, 2), st.integers(1, 60))
+@pytest.mark.parametrize("mode", POOLING_MODES)
+def test_modes(mode: str, lengths: list[int], skipped: int, budget: int) -> None:
+    ids = [[1] * length for length in lengths]
+    batch = lay_out(next_pack(lengths, budget=budget), ids, filler=0)
+    tokens = np.random.default_rng(1).standard_normal((batch.ids.size, 5)).astype(np.float32)
+    found = pool_tokens(tokens, batch, (mode,), skipped)
+    wanted = [
+        naive(tokens[start : start + length], mode, skipped)
+        for start, length in zip(batch.starts, batch.lengths, strict=True)
+    ]
+    np.testing.assert_allclose(found, np.stack(wanted), rtol=2e-5, atol=2e-6)
+
+
+def test_several_modes_stand_side_by_side() -> None:
+    batch = lay_out(next_pack([3, 4], budget=9), [[1] * 3, [1] * 4], filler=0)
+    tokens = np.random.default_rng(2).standard_normal((batch.ids.size, 5)).astype(np.float32)
+    both = pool_tokens(tokens, batch, ("max", "mean"))
+    assert both.shape == (2, 10)
+    np.testing.assert_array_equal(both[:, :5], pool_tokens(tokens, batch, ("max",)))
+    np.testing.assert_array_equal(both[:, 5:], pool_tokens(tokens, batch, ("mean",)))
+
+
+def test_a_text_that_is_all_prompt_gives_zeros_and_no_nan() -> None:
+    batch = lay_out(next_pack([3], budget=9), [[1] * 3], filler=0)
+    tokens = np.ones((batch.ids.size, 2), np.float32)
+    sums = pool_matrix(batch, ("mean", "weightedmean"), skipped=5) @ tokens
+    assert np.array_equal(finish_sums(sums, batch.lengths, ("mean", "weightedmean"), 5), np.zeros((1, 4)))

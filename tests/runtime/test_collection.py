@@ -1,0 +1,115 @@
+"""A file embedded and asked, with the tiny model: the rooms work together."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.engine.checkpoints import write_bert
+
+from embedhub import EmbeddedDataset, Model, semantic_search
+from embedhub.config import Settings
+from embedhub.datasets import BuildOptions, BuildReport, InputRequest, read_dataset
+from embedhub.errors import ColumnError, ModelMismatchError, ModelNotFoundError, SettingError
+from embedhub.runtime.embedding import EmbedRequest, embed_file
+
+WORDS = ["the", "a", "of and", "to in is", "was for on", "with as by", "at from it", "an be this", "that which or"]
+
+
+def embed(model: Model, folder: Path, **request: object) -> BuildReport:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "words.csv"
+    lines = [f'{number},"{words}",{number / 2}' for number, words in enumerate(WORDS)]
+    file.write_text("\n".join(["row,words,score", *lines]))
+    return embed_file(
+        EmbedRequest(InputRequest(file), folder / "out", BuildOptions(), **request),  # type: ignore[arg-type]
+        lambda: model,
+    )
+
+
+def test_hits_are_those_of_semantic_search(tiny: Model, tmp_path: Path) -> None:
+    embed(tiny, tmp_path)
+    dataset = EmbeddedDataset.load(tmp_path / "out", model=tiny)
+    found = dataset.search(["of and", "this"], top_k=4)
+    wanted = semantic_search(tiny.encode(["of and", "this"]), tiny.encode(WORDS), top_k=4)
+    for hits, expected in zip(found, wanted, strict=True):
+        assert [hit["row"] for hit in hits] == [hit["corpus_id"] for hit in expected]
+        np.testing.assert_allclose([hit["score"] for hit in hits], [hit["score"] for hit in expected], atol=1e-5)
+        assert [hit["words"] for hit in hits] == [WORDS[hit["row"]] for hit in hits]
+
+
+def test_a_lone_question_gives_one_list(tiny: Model, tmp_path: Path) -> None:
+    embed(tiny, tmp_path)
+    hits = EmbeddedDataset.load(tmp_path / "out", model=tiny).search("of and", top_k=1)
+    # The input's own columns row and score give way.
+    assert hits == [{"row": 2, "score": pytest.approx(1, abs=1e-5), "row_": 2, "words": "of and", "score_": 1.0}]
+
+
+def test_the_right_model_is_loaded_by_itself(tiny: Model, tmp_path: Path, offline: Settings) -> None:
+    embed(tiny, tmp_path)
+    dataset = EmbeddedDataset.load(tmp_path / "out", config=offline)
+    assert dataset.search("of and", top_k=1)[0]["row_"] == 2
+    assert dataset.model.spec.weights_sha256 == tiny.spec.weights_sha256
+    assert len(dataset) == len(WORDS)
+
+
+def test_another_model_is_refused_with_both_names(tiny: Model, tmp_path: Path, offline: Settings) -> None:
+    embed(tiny, tmp_path)
+    other = Model(write_bert(tmp_path / "other", seed=9), config=offline)
+    with pytest.raises(ModelMismatchError, match=r"tiny.*other"):
+        EmbeddedDataset.load(tmp_path / "out", model=other)
+
+
+def test_a_model_that_changed_is_refused(tmp_path: Path, offline: Settings) -> None:
+    folder = write_bert(tmp_path / "mine", seed=3)
+    embed(Model(folder, config=offline), tmp_path)
+    write_bert(folder, seed=4)
+    with pytest.raises(ModelMismatchError, match="cannot be compared"):
+        EmbeddedDataset.load(tmp_path / "out", config=offline).search("a")
+
+
+def test_a_model_that_is_gone_is_named(tmp_path: Path, offline: Settings) -> None:
+    folder = write_bert(tmp_path / "mine", seed=3)
+    embed(Model(folder, config=offline), tmp_path)
+    folder.rename(tmp_path / "moved")
+    with pytest.raises(ModelNotFoundError, match="mine"):
+        EmbeddedDataset.load(tmp_path / "out", config=offline).search("a")
+    moved = Model(tmp_path / "moved", config=offline)
+    assert len(EmbeddedDataset.load(tmp_path / "out", model=moved).search("a")) == 5
+
+
+def test_provenance_tells_how_vectors_were_made(tiny: Model, tmp_path: Path) -> None:
+    embed(tiny, tmp_path, prompt="the ", truncate_dim=8, long_texts="chunk")
+    provenance = read_dataset(tmp_path / "out").provenance
+    assert provenance.weights_sha256 == tiny.spec.weights_sha256
+    assert (provenance.prompt, provenance.dimensions, provenance.normalized) == ("the ", 8, True)
+    assert provenance.pooling == "mean, long texts in chunks"
+    assert provenance.dtype == "f32"
+    # A question is cut to the same dimensions.
+    assert EmbeddedDataset.load(tmp_path / "out", model=tiny).search("the of", top_k=1)[0]["row_"] == 2
+
+
+def test_the_input_is_looked_at_before_a_model_is_loaded(tmp_path: Path) -> None:
+    file = tmp_path / "two.csv"
+    file.write_text("a,b\nx,y\n")
+
+    def never() -> Model:
+        raise AssertionError("a model was loaded for a broken input")
+
+    with pytest.raises(ColumnError, match="several columns"):
+        embed_file(EmbedRequest(InputRequest(file), tmp_path / "out", BuildOptions()), never)
+
+
+def test_impossible_dimensions(tiny: Model, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="1 to 32"):
+        embed(tiny, tmp_path, truncate_dim=33)
+
+
+def test_scores(tiny: Model, tmp_path: Path) -> None:
+    embed(tiny, tmp_path)
+    dataset = EmbeddedDataset.load(tmp_path / "out", model=tiny)
+    for score in ("dot", "euclidean"):
+        assert dataset.search("of and", 1, score=score)[0]["row_"] == 2
+    with pytest.raises(SettingError, match="cosine, dot, euclidean"):
+        dataset.search("of and", score="hamming")
+    with pytest.raises(SettingError):
+        dataset.search("of and", 0)
