@@ -124,7 +124,7 @@ def test_impossible_arguments(tiny: Model) -> None:
         {"prompt_name": "x"},
     ):
         with pytest.raises(SettingError):
-            tiny.encode(["a", "b"], **wrong)  # type: ignore[arg-type]
+            tiny.encode(["a", "b"], **wrong)
     with pytest.raises(SettingError, match="f16"):
         Model("anything", dtype="f16")
 
@@ -195,4 +195,4 @@ def test_the_public_names_exist() -> None:
     assert all(getattr(embedhub, name) is not None for name in embedhub.__all__)
     assert sorted(embedhub.__all__) == embedhub.__all__
     with pytest.raises(AttributeError, match="EmbeddedDataset, EncodeOptions, Model"):
-        _ = embedhub.nonsense  # type: ignore[attr-defined]
+        _ = embedhub.nonsense

@@ -18,9 +18,9 @@ def naive(tokens: Floats, mode: str, skipped: int) -> Floats:
     kept = tokens[skipped:]
     position = np.arange(1, len(tokens) + 1)[skipped:, None]
     if mode == "cls":
-        return kept[0]
+        return np.asarray(kept[0])
     if mode == "lasttoken":
-        return tokens[-1]
+        return np.asarray(tokens[-1])
     if mode == "max":
         return np.asarray(kept.max(axis=0))
     if mode == "mean":

@@ -3,22 +3,19 @@
 `find_model` looks in every source in turn and gives a frozen `ModelSpec`.
 """
 
+from embedhub.models.cache import HuggingFaceCache
 from embedhub.models.checksums import combined_sha256, file_sha256
-from embedhub.models.sources import (
-    SOURCES,
-    card_summary,
-    find_model,
-    installed_models,
-    needed_files,
-    pull_model,
-    remove_model,
-)
-from embedhub.models.spec import DenseSpec, ModelSpec, position_capacity, read_spec
+from embedhub.models.modules import POOLING_MODES, DenseSpec
+from embedhub.models.selection import needed_files
+from embedhub.models.sources import SOURCES, find_model, installed_models, pull_model, remove_model
+from embedhub.models.spec import ModelSpec, card_summary, position_capacity, read_spec
 from embedhub.models.store import ModelStore
 
 __all__ = [
+    "POOLING_MODES",
     "SOURCES",
     "DenseSpec",
+    "HuggingFaceCache",
     "ModelSpec",
     "ModelStore",
     "card_summary",

@@ -13,7 +13,11 @@ def file_sha256(path: Path) -> str:
 
 def combined_sha256(paths: Sequence[Path]) -> str:
     """The sha256 of one file; of several, the sha256 of their checksums, one a line."""
-    sums = [file_sha256(path) for path in paths]
+    return combined([file_sha256(path) for path in paths])
+
+
+def combined(sums: Sequence[str]) -> str:
+    """One checksum as it is; several as the sha256 of them, one a line."""
     if len(sums) == 1:
         return sums[0]
     return hashlib.sha256("".join(f"{line}\n" for line in sums).encode()).hexdigest()

