@@ -2,7 +2,7 @@
 
 Knows what is compared, the targets, and how to show both. Refuses to know how a figure is taken.
 
-    python benchmarks/bench.py --model FOLDER [--full] [--memory 10000 100000 1000000]
+    python benchmarks/bench.py [--model FOLDER] [--full] [--memory 10000 100000 1000000]
 """
 
 import argparse
@@ -23,6 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ceiling import dtypes_of_cpu, flops_per_token
+from embedhub.config import DEFAULT_MODEL, settings
+from embedhub.models import find_model
 from measure import (
     HERE,
     Results,
@@ -192,7 +194,7 @@ def versions() -> dict[str, str]:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="folder of the model, as on the Hub")
+    parser.add_argument("--model", type=Path, help="folder of a model; else the default model")
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
     parser.add_argument("--repeats", type=int, default=3, help="repetitions of every set")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the texts of every set")
@@ -219,6 +221,8 @@ def run(options: argparse.Namespace, folder: Path, say: Callable[[str], None]) -
     """Take all figures; `folder` is for what is thrown away."""
     results, onnx = Results(), folder / "onnx"
     names = able_systems(options.systems, results)
+    if options.model is None:
+        options.model = find_model(DEFAULT_MODEL, settings=settings()).folder
     if "fastembed" in names:
         say("exporting the model for fastembed")
         command = [sys.executable, str(HERE / "onnx_export.py"), str(options.model), str(onnx)]

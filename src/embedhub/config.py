@@ -89,13 +89,13 @@ class Settings:
         0, env="EMBEDHUB_STREAMS", parse=_count, help="Batches computed side by side; 0 takes one a thread."
     )
     pack_tokens: int = _setting(
-        512,
+        0,
         env="EMBEDHUB_PACK_TOKENS",
         parse=_count,
-        help="Tokens in one pack of mixed texts (sequence packing); a longer text has a pack of its own.",
+        help="Tokens computed at once, in a batch or a pack; 0 takes what a core's cache holds.",
     )
     batch_size: int = _setting(
-        16, env="EMBEDHUB_BATCH_SIZE", parse=_count, help="Texts in one length-sorted batch of a job."
+        32, env="EMBEDHUB_BATCH_SIZE", parse=_count, help="Texts in one length-sorted batch of a job."
     )
     endpoint: str = _setting(
         "https://huggingface.co", env="HF_ENDPOINT", parse=str, help="Hub that models are downloaded from."
@@ -115,6 +115,14 @@ class Settings:
         parse=_path,
         help="Hugging Face's folder: its cache of models (hub/) and its stored token.",
     )
+    hf_cache: Path | None = _setting(
+        None, env="HF_HUB_CACHE", parse=_path, help="Hugging Face's cache of models, if it is not in HF_HOME."
+    )
+
+    @property
+    def model_cache(self) -> Path:
+        """Hugging Face's cache of models."""
+        return self.hf_cache or self.hf_home / "hub"
 
     @property
     def hub_token(self) -> str | None:

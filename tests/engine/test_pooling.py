@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from embedhub.engine.packing import lay_out, next_pack
 from embedhub.engine.pooling import finish_sums, pool_matrix, pool_tokens
-from embedhub.models.spec import POOLING_MODES
+from embedhub.models import POOLING_MODES
 
 Floats = NDArray[np.float32]
 

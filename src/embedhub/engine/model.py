@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from embedhub.config import DTYPES, Settings, settings
 from embedhub.engine import packing, pooling, postprocess
-from embedhub.engine.backends.openvino import machine
+from embedhub.engine.backends.openvino import cached_tokens, machine
 from embedhub.engine.inputs import as_texts, check_texts
 from embedhub.engine.load import LoadRequest, load_backend
 from embedhub.engine.tokenizer import TextTokenizer, TokenizedText
@@ -26,9 +26,6 @@ from embedhub.models import ModelSpec, find_model
 
 # Texts that are sorted and computed together: enough to sort well, few enough to hold their ids in memory.
 _WINDOW = 8192
-
-# Rows times width of a length-sorted batch; keeps batches of long texts small.
-_BATCH_TOKENS = 8192
 
 # Names under which models keep the prompt for documents, in order of preference.
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
@@ -45,7 +42,7 @@ class EncodeOptions:
     prompt: str = ""
     normalize: bool = False
     truncate_dim: int | None = None
-    batch_size: int = 16
+    batch_size: int = 32
     long_texts: str = "truncate"
     mixed: bool = False
 
@@ -102,7 +99,7 @@ class Model:
         self._tokenizer = TextTokenizer(spec)
         self._backend = load_backend(LoadRequest(spec, asked, use, chosen.home), self._tokenizer)
         self._dense = postprocess.load_dense(spec.dense)
-        self._pack_tokens = chosen.pack_tokens
+        self._pack_tokens = chosen.pack_tokens or cached_tokens(spec.hidden_size)
         self.batch_size = chosen.batch_size
         check.result()
         self.spec: ModelSpec = spec
@@ -283,7 +280,7 @@ class Model:
         if options.mixed and self._backend.packs_rows:
             packs = packing.plan_packed(lengths, budget=self._pack_tokens)
         else:
-            packs = packing.plan_sorted(lengths, batch_size=options.batch_size, token_limit=_BATCH_TOKENS)
+            packs = packing.plan_sorted(lengths, batch_size=options.batch_size, token_limit=self._pack_tokens)
         return (packing.lay_out(pack, ids, self._tokenizer.filler) for pack in packs)
 
     def _finish(self, pooled: Floats, options: EncodeOptions) -> Floats:

@@ -47,7 +47,7 @@ class HuggingFaceCache:
     """The models in a Hugging Face cache. Other programs write there at the same time."""
 
     def __init__(self, settings: Settings) -> None:
-        self.root = settings.hf_home / "hub"
+        self.root = settings.model_cache
 
     def find(self, id: str, revision: str | None) -> ModelSpec:
         """The model at a branch, tag or commit (also shortened); at None what is here, `main` before others.

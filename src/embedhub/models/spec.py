@@ -16,7 +16,6 @@ import yaml
 from embedhub.errors import ModelIntegrityError, UnsupportedModelError
 from embedhub.models.checksums import combined_sha256
 from embedhub.models.json_files import read_object, text, whole_number
-from embedhub.models.modules import POOLING_MODES as POOLING_MODES  # the vocabulary of ModelSpec.pooling
 from embedhub.models.modules import DenseSpec, Modules, read_modules
 from embedhub.models.weight_files import WeightFiles, find_weights
 

@@ -14,7 +14,7 @@ from embedhub.engine.graphs.layers import Layers, Node
 from embedhub.engine.quantization import SiteRange
 from embedhub.engine.quiet_openvino import ov
 from embedhub.engine.weights import Weights
-from embedhub.errors import UnsupportedModelError
+from embedhub.errors import ModelIntegrityError, UnsupportedModelError
 from embedhub.models import ModelSpec
 
 __all__ = ["ARCHITECTURES", "build_graph"]
@@ -64,10 +64,23 @@ def build_graph(
         raise UnsupportedModelError(f"{spec.architecture} is not one of {', '.join(sorted(ARCHITECTURES))}")
     layers = Layers(
         Weights(spec.weights, architecture.prefixes),
-        heads=int(spec.config[architecture.heads]),
+        heads=_heads(spec, architecture.heads),
         epsilon=float(spec.config.get(architecture.epsilon, 1e-12)),
         ranges=ranges,
         observe=observe,
         observed_weights=observed_weights,
     )
-    return layers.model(architecture.encode(layers, spec.config), tokens=tokens)
+    try:
+        tokens_of_last_layer = architecture.encode(layers, spec.config)
+    except KeyError as error:
+        raise ModelIntegrityError(f"{spec.folder / 'config.json'} has no {error}") from error
+    return layers.model(tokens_of_last_layer, tokens=tokens)
+
+
+def _heads(spec: ModelSpec, name: str) -> int:
+    heads = spec.config.get(name)
+    if not isinstance(heads, int) or heads < 1 or spec.hidden_size % heads:
+        raise ModelIntegrityError(
+            f"{spec.folder / 'config.json'}: {name} is {heads!r}, which does not divide the width"
+        )
+    return heads
