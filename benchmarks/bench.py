@@ -221,8 +221,6 @@ def run(options: argparse.Namespace, folder: Path, say: Callable[[str], None]) -
     """Take all figures; `folder` is for what is thrown away."""
     results, onnx = Results(), folder / "onnx"
     names = able_systems(options.systems, results)
-    if options.model is None:
-        options.model = find_model(DEFAULT_MODEL, settings=settings()).folder
     if "fastembed" in names:
         say("exporting the model for fastembed")
         command = [sys.executable, str(HERE / "onnx_export.py"), str(options.model), str(onnx)]
@@ -264,6 +262,7 @@ def run_jobs(options: argparse.Namespace, names: list[str], folder: Path, result
 def main() -> None:
     """Measure, show, write."""
     options = arguments()
+    options.model = options.model or find_model(DEFAULT_MODEL, settings=settings()).folder
     console = Console()
     flops = flops_per_token(options.model / "config.json")
     with tempfile.TemporaryDirectory() as folder:

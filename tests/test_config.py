@@ -57,6 +57,20 @@ def test_the_stored_token_is_used(tmp_path: Path) -> None:
     assert read_settings({"HF_HOME": str(tmp_path), "HF_TOKEN": "hf_set"}).hub_token == "hf_set"
 
 
+def test_a_hub_named_by_a_file_does_not_get_the_users_token(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("hf_stored")
+    mine = {"HF_HOME": str(tmp_path), "HF_TOKEN": "hf_mine"}
+    file = tmp_path / ".env"
+    file.write_text("HF_ENDPOINT=http://elsewhere.example\n")
+    assert read_settings(mine, file).endpoint == "http://elsewhere.example"
+    assert read_settings(mine, file).hub_token is None
+    assert read_settings({"HF_HOME": str(tmp_path)}, file).hub_token is None
+    # The user names the same Hub: his token goes there.
+    assert read_settings(mine | {"HF_ENDPOINT": "http://mine.example"}, file).hub_token == "hf_mine"
+    file.write_text("HF_ENDPOINT=http://elsewhere.example\nHF_TOKEN=hf_theirs\n")
+    assert read_settings({"HF_HOME": str(tmp_path)}, file).hub_token == "hf_theirs"
+
+
 def test_every_setting_says_what_it_is() -> None:
     for setting in table():
         assert setting.metadata["env"].isupper()

@@ -119,6 +119,9 @@ class Settings:
         None, env="HF_HUB_CACHE", parse=_path, help="Hugging Face's cache of models, if it is not in HF_HOME."
     )
 
+    # Not a setting: a Hub named by a `.env` file that came with somebody's folder must not be sent the user's token.
+    without_token: bool = False
+
     @property
     def model_cache(self) -> Path:
         """Hugging Face's cache of models."""
@@ -127,6 +130,8 @@ class Settings:
     @property
     def hub_token(self) -> str | None:
         """The token to send to the Hub: `HF_TOKEN`, else the one stored by `hf auth login`, else none."""
+        if self.without_token:
+            return None
         if self.token:
             return self.token
         stored = self.hf_home / "token"
@@ -135,11 +140,13 @@ class Settings:
 
 def table() -> tuple[Field[Any], ...]:
     """Every setting, in order; `field.metadata` holds `env`, `parse` and `help`."""
-    return fields(Settings)
+    return tuple(field for field in fields(Settings) if field.metadata)
 
 
 def read_settings(environ: Mapping[str, str], dotenv: Path | None = None) -> Settings:
     """Settings from variables, with a `.env` file behind them (a variable that is set wins).
+
+    A `.env` file that names a Hub must bring the token for it too: the user's own is not sent there.
 
     Args:
         environ: the environment.
@@ -159,7 +166,8 @@ def read_settings(environ: Mapping[str, str], dotenv: Path | None = None) -> Set
             values[setting.name] = setting.metadata["parse"](raw)
         except ValueError as error:
             raise SettingError(f"{name}={raw!r}: {error}") from error
-    return Settings(**values)
+    foreign_hub = bool(from_file.get("HF_ENDPOINT")) and not environ.get("HF_ENDPOINT")
+    return Settings(**values, without_token=foreign_hub and not from_file.get("HF_TOKEN"))
 
 
 @cache

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedhub.engine.packing import Pack, lay_out, next_pack, plan_packed, plan_sorted
+from embedhub.engine.packing import Pack, lay_out, next_pack, plan_packed, plan_sorted, rounded_width
 
 LENGTHS = st.lists(st.integers(1, 300), max_size=80)
 
@@ -28,7 +28,7 @@ def test_next_pack(lengths: list[int], budget: int, texts: set[int]) -> None:
 
 def test_like_lengths_share_a_batch() -> None:
     packs = plan_sorted([9, 2, 9, 2], batch_size=2, token_limit=100)
-    assert packs == [Pack(((0,), (2,)), 9), Pack(((1,), (3,)), 2)]
+    assert packs == [Pack(((0,), (2,)), 10), Pack(((1,), (3,)), 2)]
 
 
 def test_a_batch_of_long_texts_is_small() -> None:
@@ -62,7 +62,15 @@ def test_sorted_batches_hold_every_text_once_within_limits(lengths: list[int], s
         assert all(len(row) == 1 for row in pack.rows)
         assert len(pack.rows) <= size
         assert len(pack.rows) == 1 or pack.computed_tokens <= limit
-        assert pack.width == max(lengths[text] for text in pack.texts)
+        assert pack.width == rounded_width(max(lengths[text] for text in pack.texts))
+
+
+@given(st.integers(1, 10_000))
+def test_few_widths_and_little_filler(tokens: int) -> None:
+    width = rounded_width(tokens)
+    assert tokens <= width <= max(tokens * 1.125 + 1, 2)
+    assert rounded_width(width) == width
+    assert len({rounded_width(each) for each in range(1, 513)}) == 16 + 8 + 8 + 24
 
 
 @given(LENGTHS.filter(bool), st.integers(1, 400))

@@ -348,6 +348,8 @@ def _merge_chunks(pooled: Floats, texts: Sequence[TokenizedText]) -> Floats:
 
 
 def _with_progress(texts: Iterable[str]) -> Iterable[str]:
+    from rich.console import Console
     from rich.progress import track
 
-    return track(texts, description="Embedding", total=len(texts) if isinstance(texts, Sequence) else None)
+    total = len(texts) if isinstance(texts, Sequence) else None
+    return track(texts, description="Embedding", total=total, console=Console(stderr=True))
