@@ -36,6 +36,8 @@ def test_a_missing_file_is_no_file(tmp_path: Path) -> None:
         ("EMBEDHUB_THREADS", "many"),
         ("EMBEDHUB_STREAMS", "-1"),
         ("EMBEDHUB_BATCH_SIZE", "1.5"),
+        ("EMBEDHUB_BATCH_SIZE", "0"),
+        ("EMBEDHUB_HOME", "~nobody-of-that-name/x"),
         ("HF_HUB_OFFLINE", "perhaps"),
     ],
 )
@@ -68,6 +70,7 @@ def test_a_hub_named_by_a_file_does_not_get_the_users_token(tmp_path: Path) -> N
     # The user names the same Hub: his token goes there.
     assert read_settings(mine | {"HF_ENDPOINT": "http://mine.example"}, file).hub_token == "hf_mine"
     file.write_text("HF_ENDPOINT=http://elsewhere.example\nHF_TOKEN=hf_theirs\n")
+    assert read_settings(mine, file).hub_token == "hf_theirs"
     assert read_settings({"HF_HOME": str(tmp_path)}, file).hub_token == "hf_theirs"
 
 

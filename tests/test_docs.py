@@ -119,6 +119,11 @@ def test_the_demo_prints_what_the_readme_shows(tmp_path: Path, default_model: ob
     assert [step.split()[0] for step in steps.findall(printed)] == [step.split()[0] for step in steps.findall(shown)]
 
 
+def test_no_placeholder_is_left() -> None:
+    for page in PAGES:
+        assert not re.search(r"[A-Z]+_TABLES?\b|TODO|FIXME", page.read_text(encoding="utf-8")), page.name
+
+
 def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 

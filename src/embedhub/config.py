@@ -1,4 +1,4 @@
-"""Settings: one table that feeds arguments, environment variables and the documentation.
+"""Settings: one table that feeds environment variables, the `.env` file and the documentation.
 
 Knows every setting's name, variable, default and meaning. Nobody else reads `os.environ` or the `.env` file, and
 nothing is written to them: values travel as arguments.
@@ -31,6 +31,13 @@ def _count(value: str) -> int:
     number = int(value)
     if number < 0:
         raise ValueError("negative")
+    return number
+
+
+def _positive(value: str) -> int:
+    number = int(value)
+    if number < 1:
+        raise ValueError("not at least 1")
     return number
 
 
@@ -95,7 +102,7 @@ class Settings:
         help="Tokens computed at once, in a batch or a pack; 0 takes what a core's cache holds.",
     )
     batch_size: int = _setting(
-        32, env="EMBEDHUB_BATCH_SIZE", parse=_count, help="Texts in one length-sorted batch of a job."
+        32, env="EMBEDHUB_BATCH_SIZE", parse=_positive, help="Texts in one length-sorted batch of a job."
     )
     endpoint: str = _setting(
         "https://huggingface.co", env="HF_ENDPOINT", parse=str, help="Hub that models are downloaded from."
@@ -155,7 +162,10 @@ def read_settings(environ: Mapping[str, str], dotenv: Path | None = None) -> Set
     Raises:
         SettingError: a value cannot be understood.
     """
-    from_file = dotenv_values(dotenv) if dotenv is not None and dotenv.is_file() else {}
+    try:
+        from_file = dotenv_values(dotenv) if dotenv is not None and dotenv.is_file() else {}
+    except UnicodeDecodeError as error:
+        raise SettingError(f"{dotenv}: not UTF-8 ({error})") from error
     values: dict[str, Any] = {}
     for setting in table():
         name = cast(str, setting.metadata["env"])
@@ -164,10 +174,13 @@ def read_settings(environ: Mapping[str, str], dotenv: Path | None = None) -> Set
             continue
         try:
             values[setting.name] = setting.metadata["parse"](raw)
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:
+            # RuntimeError: the home folder of a user that does not exist.
             raise SettingError(f"{name}={raw!r}: {error}") from error
-    foreign_hub = bool(from_file.get("HF_ENDPOINT")) and not environ.get("HF_ENDPOINT")
-    return Settings(**values, without_token=foreign_hub and not from_file.get("HF_TOKEN"))
+    if from_file.get("HF_ENDPOINT") and not environ.get("HF_ENDPOINT"):
+        values["token"] = from_file.get("HF_TOKEN") or None
+        return Settings(**values, without_token=values["token"] is None)
+    return Settings(**values)
 
 
 @cache

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from tests.engine.checkpoints import write_bert
 
+from embedhub.engine.backends.openvino import has_fast_int8
+
 TEXTS = ["the one", "an it", "which or that", "for on with"]
 
 
@@ -65,6 +67,9 @@ def test_from_file_to_answer(environment: dict[str, str], tmp_path: Path, texts:
     assert lone[0] == {"row": 1, "score": pytest.approx(1, abs=1e-5), "text": "an it"}
 
     exported = run(environment, "export", "texts-embedded", "--to", "csv", cwd=tmp_path)
+    refused = run(environment, "export", "texts-embedded", "--to", "csv", cwd=tmp_path, status=2)
+    assert b"--replace" in refused.stderr
+    run(environment, "export", "texts-embedded", "--to", "csv", "--replace", cwd=tmp_path)
     lines = Path(exported.stdout.decode().strip()).read_text().splitlines()
     assert lines[0] == ",".join(map(str, range(32)))
     assert len(lines) == 5
@@ -143,6 +148,21 @@ def test_another_model_is_refused(environment: dict[str, str], tmp_path: Path, t
     assert b"other" in result.stderr
 
 
+def test_names_of_folders(environment: dict[str, str], tmp_path: Path) -> None:
+    for name, folder in {"r.2023.txt": "r.2023", "r.2024.txt": "r.2024", "plain": "plain"}.items():
+        (tmp_path / name).write_text("the\n")
+        run(environment, "embed", name, "--format", "txt", cwd=tmp_path)
+        assert (tmp_path / f"{folder}-embedded" / "README.md").is_file()
+
+
+def test_a_text_column_called_score(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "odd.jsonl").write_text('{"score": "the one", "score_": 1}\n')
+    run(environment, "embed", "odd.jsonl", "-o", "out", cwd=tmp_path)
+    assert b"the one" in run(environment, "search", "out", "the", cwd=tmp_path).stdout
+    hit = json.loads(run(environment, "search", "out", "the", "--json", cwd=tmp_path).stdout)[0]
+    assert (hit["score__"], hit["score_"]) == ("the one", 1)
+
+
 def test_models(environment: dict[str, str], tmp_path: Path, tiny_folder: Path) -> None:
     listed = run(environment, "models", "list", "--json", cwd=tmp_path)
     assert json.loads(listed.stdout) == []
@@ -153,7 +173,20 @@ def test_models(environment: dict[str, str], tmp_path: Path, tiny_folder: Path) 
     calibrated = run(environment, "models", "calibrate", cwd=tmp_path).stdout.decode()
     assert "--dtype int8" in calibrated
     assert len(list((tmp_path / "home" / "calibrations").glob("*.npz"))) == 1
-    run(environment, "models", "info", tiny_folder, "--dtype", "int8", cwd=tmp_path)
+    status = 0 if has_fast_int8() else 4
+    run(environment, "models", "info", tiny_folder, "--dtype", "int8", cwd=tmp_path, status=status)
+
+
+@pytest.mark.skipif(not has_fast_int8(), reason="this CPU has no VNNI instructions")
+def test_vectors_of_two_calibrations_are_not_mixed(environment: dict[str, str], tmp_path: Path, texts: Path) -> None:
+    command = ["embed", texts, "-o", "out", "--dtype", "int8", "--json"]
+    first = run(environment, *command, cwd=tmp_path)
+    assert b"calibrating" in first.stderr
+    assert json.loads(first.stdout)["embedded"] == 4
+    assert json.loads(run(environment, *command, cwd=tmp_path).stdout)["up_to_date"]
+    (tmp_path / "mine.txt").write_text("be this " * 20)
+    run(environment, "models", "calibrate", "--texts", "mine.txt", cwd=tmp_path)
+    assert json.loads(run(environment, *command, cwd=tmp_path).stdout)["embedded"] == 4
 
 
 def test_settings_come_from_a_dotenv_file(environment: dict[str, str], tmp_path: Path, texts: Path) -> None:

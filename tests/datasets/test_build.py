@@ -74,7 +74,9 @@ def test_changed_input_embeds_what_changed(tmp_path: Path, run_build: Build, emb
     assert (report.embedded, report.reused, report.duplicates, report.rows) == (2, 49, 2, 53)
 
 
-@pytest.mark.parametrize("changes", [{"weights_sha256": "11"}, {"prompt": "query: "}, {"model": "other"}])
+@pytest.mark.parametrize(
+    "changes", [{"weights_sha256": "11"}, {"prompt": "query: "}, {"model_fingerprint": "22"}, {"calibration": "33"}]
+)
 def test_other_models_vectors_are_not_reused(tmp_path: Path, run_build: Build, changes: dict[str, str]) -> None:
     path = put(tmp_path / "in.jsonl", ["a", "b"])
     run_build(path)

@@ -33,7 +33,7 @@ def matrix() -> np.ndarray:
 
 def test_csv(out: Path, matrix: np.ndarray) -> None:
     path = export(out, "csv")
-    assert path == out.with_name("out.csv")
+    assert path == out.with_name("out-embeddings.csv")
     with path.open(newline="") as file:
         header, *lines = list(csv.reader(file))
     assert header == [str(n) for n in range(8)]
@@ -75,8 +75,10 @@ def test_failure_leaves_the_old_file(out: Path, tmp_path: Path, to: str) -> None
     shard = out / "data" / "train-00001-of-00003.parquet"
     content = shard.read_bytes()
     shard.write_bytes(content[:4] + b"\xff" * (len(content) // 3) + content[4 + len(content) // 3 :])
-    with pytest.raises(DatasetError, match="broken"):
+    with pytest.raises(SettingError, match="is there already"):
         export(out, to, path)
+    with pytest.raises(DatasetError, match="broken"):
+        export(out, to, path, replace=True)
     assert path.read_text() == "precious"
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["in.jsonl", "out", "x"]
 

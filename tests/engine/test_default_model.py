@@ -9,7 +9,7 @@ from tests.engine.golden import golden_texts, golden_vectors
 
 from embedhub import EncodeOptions, Model
 from embedhub.config import DEFAULT_MODEL
-from embedhub.engine.backends.openvino import has_bf16
+from embedhub.engine.backends.openvino import has_bf16, has_fast_int8
 
 # The vectors are kept in float16, whose steps are 6e-5 where the values are largest.
 STORED = 1e-4
@@ -32,6 +32,7 @@ def test_bf16() -> None:
     assert (found * golden_vectors()).sum(axis=1).min() >= 0.9999
 
 
+@pytest.mark.skipif(not has_fast_int8(), reason="this CPU has no VNNI instructions")
 def test_int8() -> None:
     model = Model(DEFAULT_MODEL, dtype="int8")
     assert model.dtype == "int8"
@@ -69,6 +70,8 @@ def test_sts_benchmark(shared_data: Path, dtype: str, spearman: float) -> None:
 
     with (shared_data / "stsb" / "stsb-en-dev.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
+    if dtype == "int8" and not has_fast_int8():
+        pytest.skip("this CPU has no VNNI instructions")
     model = Model(DEFAULT_MODEL, dtype=dtype)
     left, right = (model.encode([row[column] for row in rows]) for column in (0, 1))
     found = np.corrcoef(ranks((left * right).sum(axis=1)), ranks(np.array([float(row[2]) for row in rows])))[0, 1]

@@ -1,5 +1,6 @@
 """Pooling, Dense, Normalize, prompts and precisions beside sentence-transformers; the default model on real text."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,14 @@ def test_default_model_on_real_text() -> None:
     ours = Model(DEFAULT_MODEL, dtype="f32").encode(golden_texts())
     assert np.abs(ours - theirs).max() < 1e-5
     assert (ours * theirs).sum(axis=1).min() >= 0.99999
+
+
+@pytest.mark.shared_data
+def test_default_model_on_naughty_strings(shared_data: Path) -> None:
+    texts = json.loads((shared_data / "blns" / "blns.json").read_text(encoding="utf-8"))
+    folder = find_model(DEFAULT_MODEL, settings=settings()).folder
+    theirs = st.SentenceTransformer(str(folder), device="cpu").encode(texts)
+    assert np.abs(Model(DEFAULT_MODEL, dtype="f32").encode(texts) - theirs).max() < 1e-5
 
 
 def test_golden_vectors_are_those_of_sentence_transformers() -> None:

@@ -107,7 +107,7 @@ def test_a_folder_wins_over_an_id(
 
     for name in ("acme/tiny", "./acme/tiny", str(tmp_path / "acme" / "tiny"), "~/acme/tiny"):
         spec = find_model(name, settings=online)
-        assert (spec.id, spec.source, spec.revision) == (name, "local", None)
+        assert (spec.id, spec.source, spec.revision) == (str(tmp_path / "acme" / "tiny"), "local", None)
 
 
 def test_remove_never_deletes_a_local_folder(

@@ -9,7 +9,7 @@ from tests.engine.checkpoints import write_bert
 from embedhub import EmbeddedDataset, Model, semantic_search
 from embedhub.config import Settings
 from embedhub.datasets import BuildOptions, BuildReport, InputRequest, read_dataset
-from embedhub.errors import ColumnError, ModelMismatchError, ModelNotFoundError, SettingError
+from embedhub.errors import ColumnError, DatasetError, ModelMismatchError, ModelNotFoundError, SettingError
 from embedhub.runtime.embedding import EmbedRequest, embed_file
 
 WORDS = ["the", "a", "of and", "to in is", "was for on", "with as by", "at from it", "an be this", "that which or"]
@@ -67,6 +67,47 @@ def test_a_model_that_changed_is_refused(tmp_path: Path, offline: Settings) -> N
         EmbeddedDataset.load(tmp_path / "out", config=offline).search("a")
 
 
+def test_equal_weights_pooled_otherwise_are_refused(tmp_path: Path, offline: Settings) -> None:
+    folder = write_bert(tmp_path / "mine", seed=3)
+    model = Model(folder, config=offline)
+    embed(model, tmp_path)
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    with pytest.raises(ModelMismatchError, match="pooling"):
+        EmbeddedDataset.load(tmp_path / "out", config=offline).search("a")
+    again = embed(Model(folder, config=offline), tmp_path)
+    assert (again.embedded, again.reused) == (len(WORDS), 0), "vectors pooled in two ways were mixed"
+
+
+def test_the_same_model_by_another_name_is_the_same(tmp_path: Path, offline: Settings) -> None:
+    model = Model(write_bert(tmp_path / "mine", seed=3), config=offline)
+    embed(model, tmp_path)
+    copy = Model(write_bert(tmp_path / "copy", seed=3), config=offline)
+    assert embed(copy, tmp_path).up_to_date
+    assert EmbeddedDataset.load(tmp_path / "out", model=copy).search("of and", top_k=1)[0]["row_"] == 2
+
+
+def test_a_dataset_that_is_rebuilt_while_open_says_so(tiny: Model, tmp_path: Path) -> None:
+    embed(tiny, tmp_path)
+    opened = EmbeddedDataset.load(tmp_path / "out", model=tiny)
+    opened.search("a")
+    file = tmp_path / "words.csv"
+    file.write_text("words\nsomething\nelse\n")
+    embed_file(EmbedRequest(InputRequest(file), tmp_path / "out", BuildOptions()), lambda: tiny)
+    with pytest.raises(DatasetError, match="load the dataset again"):
+        opened.search("a")
+
+
+def test_a_model_in_a_relative_folder_is_found_from_elsewhere(
+    tmp_path: Path, offline: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bert(tmp_path / "mine", seed=3)
+    monkeypatch.chdir(tmp_path)
+    embed(Model("mine", config=offline), tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert EmbeddedDataset.load(tmp_path / "out", config=offline).search("of and", top_k=1)[0]["row_"] == 2
+
+
 def test_a_model_that_is_gone_is_named(tmp_path: Path, offline: Settings) -> None:
     folder = write_bert(tmp_path / "mine", seed=3)
     embed(Model(folder, config=offline), tmp_path)
@@ -82,7 +123,8 @@ def test_provenance_tells_how_vectors_were_made(tiny: Model, tmp_path: Path) -> 
     provenance = read_dataset(tmp_path / "out").provenance
     assert provenance.weights_sha256 == tiny.spec.weights_sha256
     assert (provenance.prompt, provenance.dimensions, provenance.normalized) == ("the ", 8, True)
-    assert provenance.pooling == "mean, long texts in chunks"
+    assert (provenance.pooling, provenance.long_texts) == ("mean", "chunk")
+    assert provenance.model_fingerprint == tiny.spec.fingerprint
     assert provenance.dtype == "f32"
     # A question is cut to the same dimensions.
     assert EmbeddedDataset.load(tmp_path / "out", model=tiny).search("the of", top_k=1)[0]["row_"] == 2

@@ -4,6 +4,8 @@ Knows which command stands for what; each lives in a file of its own beside this
 runs, so that `embedhub --help` is quick.
 """
 
+import io
+import logging
 import signal
 import sys
 import traceback
@@ -55,18 +57,28 @@ class _Interrupted(BaseException):
 def main() -> None:
     """Run the command line; exits with 0, the error's own status, 2 for a wrong call or 130 when interrupted."""
     words = [word for word in sys.argv[1:] if word != "--debug"]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character shows a question mark.
+            stream.reconfigure(errors="replace")
     signal.signal(signal.SIGINT, _interrupt)
+    # What rooms have to tell people goes to standard error; other libraries only when it is a warning.
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("embedhub").setLevel(logging.INFO)
     try:
         app(args=words)
     except _Interrupted:
-        typer.echo("interrupted; the same command continues where this one stopped", err=True)
+        again = "; the same command continues where this one stopped" if words[:1] == ["embed"] else ""
+        typer.echo(f"interrupted{again}", err=True)
         sys.exit(130)
-    except (EmbedhubError, OSError, MemoryError) as error:
+    except Exception as error:  # noqa: BLE001 - the last net: whatever it is, one line and a status
         if len(words) < len(sys.argv) - 1:
             traceback.print_exc()
         message = " ".join(str(error).split()) or type(error).__name__
-        typer.echo(f"error: {message}", err=True)
-        sys.exit(error.exit_status if isinstance(error, EmbedhubError) else 1)
+        expected = isinstance(error, EmbedhubError | OSError | MemoryError)
+        hint = "" if expected else f" ({type(error).__name__}; this is a bug, --debug shows where)"
+        typer.echo(f"error: {message}{hint}", err=True)
+        sys.exit(error.exit_status if isinstance(error, EmbedhubError) else 1 if expected else 70)
 
 
 def _interrupt(signum: int, frame: object) -> None:

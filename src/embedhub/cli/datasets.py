@@ -108,7 +108,7 @@ def embed(
     if out is None:
         if input == "-":
             raise SettingError("standard input has no name: say where the dataset goes with --out DIR")
-        out = Path(f"{Path(input).name.partition('.')[0]}-embedded")
+        out = Path(f"{_stem(Path(input).name)}-embedded")
     request = EmbedRequest(
         input=InputRequest(input, format and str(format), column, cast("OnError", str(on_error))),
         directory=out,
@@ -118,7 +118,13 @@ def embed(
         truncate_dim=truncate_dim,
     )
     with EmbeddingBar().shown() as bar:
-        report = embed_file(request, lambda: Model(model, dtype=dtype and str(dtype)), bar)
+
+        def load() -> Model:
+            loaded = Model(model, dtype=dtype and str(dtype))
+            bar.restart()
+            return loaded
+
+        report = embed_file(request, load, bar)
     if json:
         print_json({name: str(value) if name == "path" else value for name, value in asdict(report).items()})
     else:
@@ -139,18 +145,21 @@ def search(
     """Search an embedded dataset by meaning."""
     from embedhub.cli.output import RESULTS, print_json
     from embedhub.engine.model import Model
-    from embedhub.runtime.collection import EmbeddedDataset
+    from embedhub.runtime.collection import EmbeddedDataset, hit_name
 
-    dataset = EmbeddedDataset.load(directory, model=Model(model) if model else None)
+    dataset = EmbeddedDataset.load(directory)
+    if model:
+        dataset = EmbeddedDataset.load(directory, model=Model(model))
     found = dataset.search(queries, top_k, score=str(score))
     if json:
         print_json(found[0] if len(queries) == 1 else found)
         return
-    for query, hits in zip(queries, found, strict=True):
+    column = hit_name(dataset.stored.text_column, dataset.stored.columns)
+    for number, (query, hits) in enumerate(zip(queries, found, strict=True)):
         if len(queries) > 1:
-            RESULTS.print(query, style="bold", markup=False)
+            RESULTS.print(f"{chr(10) if number else ''}{query}", style="bold", markup=False)
         for hit in hits:
-            text = " ".join(str(hit[dataset.stored.text_column]).split())
+            text = " ".join(str(hit[column]).split())
             RESULTS.print(f"{hit['score']:.4f}  {hit['row']:>6}  {text}", markup=False)
 
 
@@ -160,11 +169,18 @@ def export(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File; else beside the folder.", show_default=False)
     ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over a file that is there.")] = False,
 ) -> None:
     """Write a dataset's vectors to one file."""
     from embedhub.datasets import export as write
 
-    typer.echo(write(directory, str(to), out))
+    typer.echo(write(directory, str(to), out, replace=replace))
+
+
+def _stem(name: str) -> str:
+    """A file's name without its format and compression: `faq.2024.csv.gz` is `faq.2024`."""
+    path = Path(name.removesuffix(".gz"))
+    return path.stem if path.suffix.lower().lstrip(".") in {*InputFormat, "ndjson", "text", "feather"} else path.name
 
 
 def _tell(report: "BuildReport") -> None:

@@ -7,6 +7,7 @@ import typer
 
 from embedhub.cli.datasets import JsonOption, NumberType
 from embedhub.config import settings
+from embedhub.errors import InputNotFoundError
 
 app = typer.Typer(help="Models on this machine: list, pull, info, calibrate, remove.", no_args_is_help=True)
 
@@ -67,14 +68,17 @@ def info(
 def calibrate(
     id: Annotated[str | None, typer.Argument(help="Model; else EMBEDHUB_MODEL.", show_default=False)] = None,
     texts: Annotated[
-        Path | None, typer.Option(help="File with a text a line, like those to be embedded.", show_default=False)
+        Path | None, typer.Option(help="Look at these texts too: a text a line.", show_default=False)
     ] = None,
 ) -> None:
     """Prepare a model for int8: measure its value ranges and keep them (seconds)."""
     from embedhub.cli.output import RESULTS
     from embedhub.engine.calibration import calibrate_model
 
-    sample = texts.read_text(encoding="utf-8").splitlines() if texts is not None else None
+    try:
+        sample = texts.read_text(encoding="utf-8").splitlines() if texts is not None else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputNotFoundError(f"{texts} cannot be read as UTF-8 text ({error})") from error
     path = calibrate_model(id, sample, settings())
     RESULTS.print(f"kept in {path}; --dtype int8 uses it", markup=False)
 

@@ -13,7 +13,8 @@ from rich.table import Table
 
 from embedhub.datasets import Progress as EmbeddingProgress
 
-RESULTS = Console(highlight=False, soft_wrap=True)
+# A pipe has no width: what goes into one is not wrapped.
+RESULTS = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
 MESSAGES = Console(stderr=True, highlight=False, soft_wrap=True)
 
 # Seconds between two lines of progress where there is no terminal.
@@ -59,6 +60,10 @@ class EmbeddingBar:
             columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
             self._bar = Progress(*columns, TextColumn("{task.fields[speed]}"), TimeRemainingColumn(), console=MESSAGES)
             self._task = self._bar.add_task("Embedding", total=None, speed="")
+
+    def restart(self) -> None:
+        """Begin to count time now: what was before, such as loading a model, is no embedding."""
+        self._started = time.monotonic()
 
     def __call__(self, progress: EmbeddingProgress) -> None:
         """Show how far it is."""

@@ -24,8 +24,8 @@ from embedhub.datasets.stored import StoredDataset, read_dataset
 from embedhub.errors import SettingError
 
 
-def export(directory: str | Path, to: str, out: Path | None = None) -> Path:
-    """Write a dataset's vectors to one file, which appears once it is whole and replaces one of its name.
+def export(directory: str | Path, to: str, out: Path | None = None, *, replace: bool = False) -> Path:
+    """Write a dataset's vectors to one file, which appears once it is whole.
 
     Args:
         directory: the dataset's folder.
@@ -33,12 +33,13 @@ def export(directory: str | Path, to: str, out: Path | None = None) -> Path:
             `npz` or `safetensors` (`embeddings`, float32, and `rows`, int64: the row each belongs to), or
             `jsonl` (all columns and the vector).
         out: the file; None names it after the folder and puts it beside.
+        replace: whether a file of that name may be replaced; it could be the input that the dataset was made from.
 
     Returns:
         The file's path.
 
     Raises:
-        SettingError: no such format.
+        SettingError: no such format, or a file of that name is there.
         DatasetError: the dataset cannot be read, or the file not be written.
         StorageFullError: no space left.
     """
@@ -46,7 +47,9 @@ def export(directory: str | Path, to: str, out: Path | None = None) -> Path:
         raise SettingError(f"cannot export to {to!r}; known are {', '.join(_WRITERS)}")
     dataset = read_dataset(directory)
     folder = Path(directory).resolve()
-    out = out or folder.with_name(f"{folder.name}.{to}")
+    out = out or folder.with_name(f"{folder.name}-embeddings.{to}")
+    if out.exists() and not replace:
+        raise SettingError(f"{out} is there already; --replace writes over it")
     with whole_file(out) as file:
         _WRITERS[to](dataset, file)
     return out

@@ -5,7 +5,7 @@ who embeds fills the fields in.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from embedhub.errors import DatasetError
@@ -28,6 +28,10 @@ class Provenance:
         dimensions: numbers in a vector.
         dtype: number type of the computation, such as `f32`, `bf16` or `int8`.
         embedhub_version: the version that computed them.
+        model_fingerprint: checksum of everything in the model that decides a vector: weights, dense layers, tokenizer,
+            pooling, longest input.
+        calibration: checksum of the int8 calibration; empty for other number types.
+        long_texts: what became of texts longer than the model reads: `truncate`, `error` or `chunk`.
     """
 
     model: str
@@ -39,11 +43,15 @@ class Provenance:
     dimensions: int
     dtype: str
     embedhub_version: str
+    model_fingerprint: str = ""
+    long_texts: str = "truncate"
+    calibration: str = ""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be equal for vectors to be interchangeable: everything but the version that computed them."""
-        return {name: value for name, value in asdict(self).items() if name != "embedhub_version"}
+        """What must be equal for vectors to be interchangeable: not what the model is called, nor the version."""
+        names = ("model", "revision", "embedhub_version")
+        return {name: value for name, value in asdict(self).items() if name not in names}
 
     def to_json(self) -> str:
         """The fields as one JSON object, keys in order."""
@@ -73,7 +81,7 @@ class Provenance:
             raise DatasetError("the dataset's provenance cannot be read: it is not a JSON object")
         values = {}
         for field in fields(cls):
-            value = stored.get(field.name)
+            value = stored.get(field.name, None if field.default is MISSING else field.default)
             if not isinstance(value, field.type):  # type: ignore[arg-type]
                 raise DatasetError(f"the dataset's provenance cannot be read: {field.name!r} is {value!r}")
             values[field.name] = value

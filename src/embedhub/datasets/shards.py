@@ -5,6 +5,7 @@ the schema's metadata and the shard's counts in the file's. Refuses to know the 
 """
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -128,6 +129,7 @@ class Shard:
         schema: the pyarrow schema, `embedding` included.
         facts: what it says of the dataset.
         counts: where its vectors came from.
+        stamp: tells the file from another one that is put in its place.
     """
 
     path: Path
@@ -135,6 +137,7 @@ class Shard:
     schema: Any
     facts: Facts
     counts: Counts
+    stamp: tuple[int, ...]
 
     @property
     def rows(self) -> int:
@@ -180,8 +183,15 @@ class Shard:
         Raises:
             DatasetError: the file is broken.
         """
-        with _parquet_errors(self.path), pq.ParquetFile(self.path) as file:
+        with _parquet_errors(self.path), self.path.open("rb") as opened, pq.ParquetFile(opened) as file:
+            # Looked at through the open file: what is read is what was looked at.
+            if _stamp(os.fstat(opened.fileno())) != self.stamp:
+                raise DatasetError(f"{self.path} was replaced since it was opened; load the dataset again")
             return file.read_row_group(group, columns=list(columns))
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_size, status.st_mtime_ns
 
 
 def read_shard(path: Path) -> Shard:
@@ -191,14 +201,14 @@ def read_shard(path: Path) -> Shard:
         DatasetError: the file is broken.
         DatasetNotFoundError: a Parquet file that embedhub did not write.
     """
-    with _parquet_errors(path), pq.ParquetFile(path) as file:
-        footer, schema = file.metadata, file.schema_arrow
+    with _parquet_errors(path), path.open("rb") as opened, pq.ParquetFile(opened) as file:
+        footer, schema, stamp = file.metadata, file.schema_arrow, _stamp(os.fstat(opened.fileno()))
     stored = footer.metadata or {}
     if METADATA_KEY not in stored or EMBEDDING_COLUMN not in schema.names:
         raise DatasetNotFoundError(f"{path} was not written by embedhub: it does not say which model made its vectors")
     counts = json.loads(stored.get(_COUNTS_KEY, b"{}"))
     known = {field.name: counts[field.name] for field in fields(Counts) if field.name in counts}
-    return Shard(path, footer, schema, Facts.from_json(stored[METADATA_KEY]), Counts(**known))
+    return Shard(path, footer, schema, Facts.from_json(stored[METADATA_KEY]), Counts(**known), stamp)
 
 
 def write_shard(

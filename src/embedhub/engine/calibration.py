@@ -6,6 +6,7 @@ the weights, so that a calibration can never be used with other weights.
 
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,8 @@ _SAMPLE_TOKENS = 512
 
 Floats = NDArray[np.float32]
 
+logger = logging.getLogger(__name__)
+
 
 def sample_texts() -> list[str]:
     """The texts that a calibration reads when it is given none."""
@@ -52,6 +55,7 @@ def calibrated_ranges(spec: ModelSpec, tokenizer: TextTokenizer, home: Path, use
     found = _read(kept)
     if found is not None:
         return found
+    logger.info("calibrating %s for int8, once (some seconds)", spec.id)
     sample = sample_texts()
     ranges = measure(spec, tokenizer, use, sample)
     _write(kept, ranges, sample)
@@ -65,14 +69,21 @@ def _place(home: Path, spec: ModelSpec) -> Path:
 def calibrate_model(name_or_path: str | None, texts: Sequence[str] | None, config: Settings) -> Path:
     """Measure a model's ranges now, whether or not there are kept ones; returns the file they are kept in.
 
+    Args:
+        name_or_path: the model; None is the setting's.
+        texts: texts like those to be embedded, which are looked at beside the package's sample.
+        config: settings.
+
     Raises:
         ModelError: the model cannot be found or has no graph here.
         SettingError: no text to measure with.
     """
     spec = find_model(name_or_path or config.model, settings=config)
-    sample = [text for text in (sample_texts() if texts is None else texts) if text.strip()]
-    if not sample:
-        raise SettingError("a calibration needs at least one text")
+    mine = [text for text in texts or () if text.strip()]
+    if texts is not None and not mine:
+        raise SettingError("there is no text to calibrate with")
+    # The package's own sample stays in: a few texts of one kind would leave all others badly off.
+    sample = [*mine, *sample_texts()]
     use = machine(config.threads, config.streams)
     path = _place(config.home, spec)
     _write(path, measure(spec, TextTokenizer(spec), use, sample), sample)
@@ -125,6 +136,15 @@ class _Notes:
 def _observation_inputs(batch: Batch) -> list[NDArray[Any]]:
     # The sums are not looked at; a matrix of one empty row asks for as good as nothing.
     return [batch.ids, batch.positions, batch.segments, np.zeros((1, batch.ids.size), np.float32)]
+
+
+def ranges_checksum(ranges: Mapping[str, SiteRange]) -> str:
+    """A checksum of a calibration: vectors of different calibrations are not mixed."""
+    digest = hashlib.sha256()
+    for site in sorted(ranges):
+        for field in ("low", "high", "mean", "smoothing"):
+            digest.update(f"{site}/{field}".encode() + np.asarray(getattr(ranges[site], field)).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _read(path: Path) -> dict[str, SiteRange] | None:

@@ -34,13 +34,13 @@ def load_backend(request: LoadRequest, tokenizer: TextTokenizer) -> Backend:
     """
     spec = request.spec
     dtype = choose_dtype(request.dtype)
+    reason = f"architecture {spec.architecture!r} has no graph here"
     if spec.architecture in ARCHITECTURES and spec.weights:
         try:
             return _graph_backend(request, dtype, tokenizer)
-        except UnsupportedModelError:
+        except UnsupportedModelError as error:
             # A variant that the graph does not cover; the next ways may.
-            if spec.onnx is None:
-                raise
+            reason = f"no graph here for {error}"
     if dtype == "int8":
         raise UnsupportedModelError(
             f"{spec.id}: int8 needs one of the architectures {', '.join(sorted(ARCHITECTURES))}"
@@ -53,19 +53,21 @@ def load_backend(request: LoadRequest, tokenizer: TextTokenizer) -> Backend:
         raise UnsupportedModelError(f"{spec.id}: bf16 needs a graph or an ONNX export; use dtype f32")
     from embedhub.engine.backends.torch import TorchBackend
 
-    return TorchBackend(spec)
+    return TorchBackend(spec, reason)
 
 
 def _graph_backend(request: LoadRequest, dtype: str, tokenizer: TextTokenizer) -> Backend:
-    ranges = None
+    ranges, checksum = None, ""
     if dtype == "int8":
-        from embedhub.engine.calibration import calibrated_ranges
+        from embedhub.engine.calibration import calibrated_ranges, ranges_checksum
 
         ranges = calibrated_ranges(request.spec, tokenizer, request.home, request.use)
+        checksum = ranges_checksum(ranges)
     # Built once here, so that an unsupported variant shows now and not at the first text.
     first = build_graph(request.spec, ranges=ranges)
     return OpenVinoBackend(
         lambda tokens: build_graph(request.spec, tokens=True, ranges=ranges) if tokens else first,
         dtype,
         request.use,
+        checksum,
     )

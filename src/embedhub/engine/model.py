@@ -7,7 +7,7 @@ Each step lives in a file of its own; this one joins them. Names and defaults ar
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,15 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """What a caller may ask for beside the texts. Every door hands on one of these."""
+    """What a caller may ask for beside the texts. Every door hands on one of these.
 
-    prompt: str = ""
+    `prompt` None is the model's default prompt, if it has one; `batch_size` None is the setting.
+    """
+
+    prompt: str | None = None
     normalize: bool = False
     truncate_dim: int | None = None
-    batch_size: int = 32
+    batch_size: int | None = None
     long_texts: str = "truncate"
     mixed: bool = False
 
@@ -110,6 +113,11 @@ class Model:
         return self._backend.dtype
 
     @property
+    def calibration(self) -> str:
+        """Checksum of the int8 calibration in use; empty for other number types."""
+        return self._backend.calibration
+
+    @property
     def backend(self) -> str:
         """What computes it: openvino, onnx or torch."""
         return self._backend.name
@@ -172,7 +180,7 @@ class Model:
             prompt=self._prompt(prompt, prompt_name),
             normalize=normalize_embeddings,
             truncate_dim=truncate_dim,
-            batch_size=batch_size or self.batch_size,
+            batch_size=batch_size,
             long_texts=long_texts,
         )
         texts, lone = as_texts(sentences)
@@ -196,12 +204,17 @@ class Model:
             TextTooLongError: a text is too long and that was to be an error.
             SettingError: an option has an impossible value.
         """
-        chosen = options or EncodeOptions(batch_size=self.batch_size)
+        given = options or EncodeOptions()
+        chosen = replace(
+            given,
+            prompt=self._prompt(given.prompt, None),
+            batch_size=self.batch_size if given.batch_size is None else given.batch_size,
+        )
         if chosen.long_texts not in LONG_TEXTS:
             raise SettingError(f"long_texts {chosen.long_texts!r} is not one of {', '.join(LONG_TEXTS)}")
-        if chosen.batch_size < 1:
+        if chosen.batch_size is None or chosen.batch_size < 1:
             raise SettingError(f"batch_size is {chosen.batch_size}, at least 1 is needed")
-        parts = [self._embed_window(window, first, chosen) for first, window in _windows(texts)]
+        parts = [self._embed_window(window, first, chosen) for first, window in _windows(as_texts(texts)[0])]
         width = chosen.truncate_dim or self.spec.dimensions
         if not parts:
             return Embeddings(np.zeros((0, width), np.float32), np.zeros(0, np.int64), np.zeros(0, np.bool_))
@@ -214,7 +227,7 @@ class Model:
     def token_embeddings(self, sentences: Any, prompt: str | None = None) -> list[Floats]:
         """The vectors of each text's tokens, float32 [tokens, hidden size] a text; long texts are cut."""
         texts, _ = as_texts(sentences)
-        inputs = [(prompt or "") + text for text in check_texts(texts)]
+        inputs = [self._prompt(prompt, None) + text for text in check_texts(texts)]
         ids = [text.pieces[0] for text in self._tokenizer.tokenize(inputs)]
         found: dict[int, Floats] = {}
 
@@ -222,13 +235,13 @@ class Model:
             for text, start, length in zip(batch.texts, batch.starts, batch.lengths, strict=True):
                 found[text] = tokens[start : start + length].copy()
 
-        options = EncodeOptions(batch_size=self.batch_size)
+        options = EncodeOptions()
         self._backend.run(self._batches(ids, options), None, take)
         return [found[text] for text in range(len(ids))]
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
         """Token ids of texts as the model reads them, padded: `input_ids` and `attention_mask`, int64 [n, longest]."""
-        found = [text.pieces[0] for text in self._tokenizer.tokenize(check_texts(texts))]
+        found = [text.pieces[0] for text in self._tokenizer.tokenize(check_texts(as_texts(texts)[0]))]
         shape = (len(found), max(map(len, found), default=0))
         ids = np.full(shape, self._tokenizer.filler, np.int64)
         mask = np.zeros(shape, np.int64)
@@ -242,7 +255,7 @@ class Model:
         return postprocess.similarity(self.spec.similarity, embeddings1, embeddings2)
 
     def _embed_window(self, texts: Sequence[str], first: int, options: EncodeOptions) -> Embeddings:
-        tokenized = self._tokenizer.tokenize([options.prompt + text for text in check_texts(texts, first)])
+        tokenized = self._tokenizer.tokenize([(options.prompt or "") + text for text in check_texts(texts, first)])
         if options.long_texts == "error":
             _refuse_long(tokenized, first, self.spec.max_tokens)
         chunk = options.long_texts == "chunk"
@@ -280,7 +293,9 @@ class Model:
         if options.mixed and self._backend.packs_rows:
             packs = packing.plan_packed(lengths, budget=self._pack_tokens)
         else:
-            packs = packing.plan_sorted(lengths, batch_size=options.batch_size, token_limit=self._pack_tokens)
+            packs = packing.plan_sorted(
+                lengths, batch_size=options.batch_size or self.batch_size, token_limit=self._pack_tokens
+            )
         return (packing.lay_out(pack, ids, self._tokenizer.filler) for pack in packs)
 
     def _finish(self, pooled: Floats, options: EncodeOptions) -> Floats:

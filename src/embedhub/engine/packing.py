@@ -20,8 +20,8 @@ _WIDTHS = (32, 64, 128, 256, 512)
 _ATTENTION_BALANCE = 768
 
 
-# Widths are rounded up to these steps, from that many tokens on. OpenVINO prepares code and memory for every shape that it
-# meets and keeps them: with all widths up to 256 that was half a gigabyte. The filler is 3 % on average.
+# Widths are rounded up to these steps, from that many tokens on. OpenVINO prepares code and memory for every shape that
+# it meets and keeps them: with all widths up to 256 that was half a gigabyte. The filler is 3 % on average.
 _STEPS = ((128, 16), (64, 8), (32, 4), (0, 2))
 
 

@@ -14,6 +14,7 @@ from tokenizers.implementations import BertWordPieceTokenizer
 
 from embedhub.errors import ModelIntegrityError
 from embedhub.models import ModelSpec
+from embedhub.models.json_files import read_object
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,6 @@ class TextTokenizer:
         """Tokens that a prompt puts before a text, the leading special token included, the closing one not."""
         return len(self._tokenizer.encode(prompt).ids) - (1 if self._special > 1 else 0)
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of token ids, special tokens left out."""
-        return str(self._tokenizer.decode(list(ids)))
-
     def _text(self, encoding: Any) -> TokenizedText:
         ids: list[int] = encoding.ids
         if len(ids) < self.max_tokens:
@@ -104,5 +101,4 @@ def _read(path: Path) -> Tokenizer:
 
 
 def _is_uncased(spec: ModelSpec) -> bool:
-    config = spec.folder / "tokenizer_config.json"
-    return not config.is_file() or '"do_lower_case": false' not in config.read_text(encoding="utf-8")
+    return bool(read_object(spec.folder / "tokenizer_config.json").get("do_lower_case", True))

@@ -27,6 +27,8 @@ class Weights:
         self._prefixes = ("", *prefixes)
         self._open: dict[str, Any] = {}
         self._paths: dict[str, Path] = {}
+        # Whole files, read once, for the tensors that NumPy has no type for.
+        self._raw: dict[Path, dict[str, Any]] = {}
         for path in files:
             try:
                 shard = safe_open(path, framework="numpy")
@@ -56,6 +58,9 @@ class Weights:
         if shard.get_slice(full).get_dtype() != "BF16":
             return np.ascontiguousarray(shard.get_tensor(full), dtype=np.float32)
         # NumPy has no bfloat16: its bits are the upper half of a float32's.
-        raw = dict(deserialize(self._paths[full].read_bytes()))[full]  # type: ignore[no-untyped-call]
+        path = self._paths[full]
+        if path not in self._raw:
+            self._raw[path] = dict(deserialize(path.read_bytes()))  # type: ignore[no-untyped-call]
+        raw = self._raw[path][full]
         upper = np.frombuffer(raw["data"], dtype=np.uint16).astype(np.uint32) << 16
         return upper.view(np.float32).reshape(raw["shape"])

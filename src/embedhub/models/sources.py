@@ -57,7 +57,8 @@ def _first(wanted: Wanted, sources: Mapping[str, Callable[[Wanted], ModelSpec]])
 def _local(wanted: Wanted) -> ModelSpec:
     if wanted.folder is None:
         raise ModelNotFoundError(f"local folder {wanted.id} (not there)")
-    return read_spec(wanted.folder, id=wanted.id, source="local")
+    # A dataset keeps this name, and is asked from other folders than the one it was made in.
+    return read_spec(wanted.folder, id=str(wanted.folder.resolve()), source="local")
 
 
 def _stored(wanted: Wanted) -> ModelSpec:

@@ -4,6 +4,8 @@ Knows the files of transformers and sentence-transformers repositories. Refuses 
 to follow a path out of the folder. Whatever is wrong with a file becomes one line that names it.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +16,7 @@ from typing import Any
 import yaml
 
 from embedhub.errors import ModelIntegrityError, UnsupportedModelError
-from embedhub.models.checksums import combined_sha256
+from embedhub.models.checksums import combined_sha256, file_sha256
 from embedhub.models.json_files import read_object, text, whole_number
 from embedhub.models.modules import DenseSpec, Modules, read_modules
 from embedhub.models.weight_files import WeightFiles, find_weights
@@ -120,6 +122,43 @@ class ModelSpec:
                 f"run `embedhub models remove {self.id}` and `embedhub models pull {self.id}`"
             )
         return actual
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A sha256 over everything that decides a text's vector, whatever the model is called and wherever it lies.
+
+        Files that may differ and mean the same (config.json, the padding in tokenizer.json) are taken by their meaning.
+
+        Raises:
+            ModelIntegrityError: a file is not what its source said, or cannot be read.
+        """
+        onnx_data = (self.onnx.with_name("model.onnx_data"),) if self.onnx and not self.weights else ()
+        files = [*onnx_data, *(layer.folder / "model.safetensors" for layer in self.dense), self.folder / "vocab.txt"]
+        tokenizer = dict(read_object(self.folder / "tokenizer.json"))
+        said = {
+            "weights": self.weights_sha256,
+            "files": [file_sha256(path) for path in files if path.is_file()],
+            "tokenizer": {name: value for name, value in tokenizer.items() if name not in ("truncation", "padding")},
+            "config": {name: self.config.get(name) for name in _DECISIVE},
+            "activations": [layer.activation for layer in self.dense],
+            "spec": [self.pooling, self.include_prompt, self.normalize, self.max_tokens, self.lower_case],
+        }
+        return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
+
+
+# What config.json says about the computation; the rest is about training and file formats.
+_DECISIVE = (
+    "model_type",
+    "num_hidden_layers",
+    "n_layers",
+    "num_attention_heads",
+    "n_heads",
+    "hidden_act",
+    "activation",
+    "layer_norm_eps",
+    "position_embedding_type",
+    "pad_token_id",
+)
 
 
 def read_spec(

@@ -3,7 +3,7 @@
 Knows which model a dataset needs and refuses any other. An index is made when first asked and kept beside the data.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,16 +143,31 @@ def check_model(provenance: Provenance, model: Model) -> None:
     """Refuse a model that did not make the dataset.
 
     Raises:
-        ModelMismatchError: it has other weights; the message has both names.
+        ModelMismatchError: it has other weights, or another tokenizer, pooling or longest input; the message has both
+            names.
     """
     asked = model.spec
-    if asked.weights_sha256 != provenance.weights_sha256:
+    if (asked.weights_sha256, asked.fingerprint) != (provenance.weights_sha256, provenance.model_fingerprint):
+        same = asked.weights_sha256 == provenance.weights_sha256
         raise ModelMismatchError(
             f"the dataset was made by {provenance.model} (weights {provenance.weights_sha256[:12]}), "
-            f"the query's model is {asked.id} (weights {asked.weights_sha256[:12]}); their vectors cannot be compared"
+            f"the query's model is {asked.id} (weights {asked.weights_sha256[:12]}"
+            f"{', but another tokenizer, pooling or longest input' if same else ''}); their vectors cannot be compared"
         )
 
 
 def _hit(row: int, score: float, columns: dict[str, Any]) -> Hit:
-    renamed = {f"{name}_" if name in ("row", "score") else name: value for name, value in columns.items()}
-    return {"row": row, "score": score, **renamed}
+    hit: Hit = {"row": row, "score": score}
+    for name, value in columns.items():
+        free = hit_name(name, (*hit, *columns))
+        hit[free] = value
+    return hit
+
+
+def hit_name(column: str, taken: Iterable[str] = ()) -> str:
+    """What a column is called in a hit: its name, with underscores behind it where that is `row` or `score`."""
+    name = column
+    if column in ("row", "score"):
+        while name in taken or name in ("row", "score"):
+            name += "_"
+    return name

@@ -46,19 +46,19 @@ class ModelEmbedder:
     def provenance(self) -> Provenance:
         """Everything that decides what a text's vector is."""
         spec = self._model.spec
-        pooling = "+".join(spec.pooling)
-        if self._options.long_texts == "chunk":
-            pooling += ", long texts in chunks"
         return Provenance(
             model=spec.id,
             revision=spec.revision,
             weights_sha256=spec.weights_sha256,
-            pooling=pooling,
-            prompt=self._options.prompt,
+            pooling="+".join(spec.pooling),
+            prompt=self._options.prompt or "",
             normalized=spec.normalize or self._options.normalize,
             dimensions=self._options.truncate_dim or spec.dimensions,
             dtype=self._model.dtype,
             embedhub_version=__version__,
+            model_fingerprint=spec.fingerprint,
+            long_texts=self._options.long_texts,
+            calibration=self._model.calibration,
         )
 
     def embed(self, texts: Sequence[str]) -> EmbeddedTexts:
@@ -91,7 +91,6 @@ def embed_file(
         options = EncodeOptions(
             prompt=loaded.document_prompt if request.prompt is None else request.prompt,
             truncate_dim=request.truncate_dim,
-            batch_size=loaded.batch_size,
             long_texts=request.long_texts,
         )
         return build(source, request.directory, ModelEmbedder(loaded, options), request.build, on_progress)

@@ -25,11 +25,13 @@ class Backend(Protocol):
         name: as shown to people, such as `openvino`.
         dtype: the number type it computes in.
         packs_rows: whether several texts may share a row.
+        calibration: checksum of the int8 calibration; empty for other number types.
     """
 
     name: str
     dtype: str
     packs_rows: bool
+    calibration: str
 
     def run(self, batches: Iterable[Batch], pool: Callable[[Batch], NDArray[np.float32]] | None, take: Take) -> None:
         """Compute every batch and hand each result to `take`, in any order.

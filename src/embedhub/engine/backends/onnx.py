@@ -36,6 +36,7 @@ class OnnxBackend:
 
     name = "onnx"
     packs_rows = False
+    calibration = ""
 
     def __init__(self, path: Path, dtype: str, use: Machine) -> None:
         self.dtype = dtype

@@ -5,6 +5,7 @@ computed side by side, a stream each (throughput): on two cores that is a third 
 first needed.
 """
 
+import platform
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from embedhub.engine.backends import Take
 from embedhub.engine.packing import Batch
 from embedhub.engine.quiet_openvino import ov
 from embedhub.errors import UnsupportedModelError
+
+_CPU_FLAGS = Path("/proc/cpuinfo")
 
 # Where Linux tells the size of a core's second-level cache, its size in KiB where Linux does not, and the share of it
 # that token vectors may take.
@@ -60,16 +63,26 @@ def has_bf16() -> bool:
     return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
+def has_fast_int8() -> bool:
+    """Whether this CPU multiplies int8 matrices in hardware (VNNI, AMX); assumed where Linux does not tell."""
+    if platform.machine() != "x86_64" or not _CPU_FLAGS.is_file():
+        return True
+    flags = set(_CPU_FLAGS.read_text().partition("flags")[2].partition("\n")[0].split())
+    return bool(flags & {"avx512_vnni", "avx_vnni", "amx_int8"})
+
+
 def choose_dtype(asked: str) -> str:
     """`auto` becomes bf16 where the CPU has it and f32 elsewhere.
 
     Raises:
-        UnsupportedModelError: bf16 was asked for and this CPU does not have it.
+        UnsupportedModelError: bf16 or int8 was asked for and this CPU does not have it.
     """
     if asked == "auto":
         return "bf16" if has_bf16() else "f32"
     if asked == "bf16" and not has_bf16():
         raise UnsupportedModelError("this CPU has no bfloat16 instructions; use dtype f32, or int8 for speed")
+    if asked == "int8" and not has_fast_int8():
+        raise UnsupportedModelError("this CPU has no VNNI instructions: int8 would be slower than f32; use dtype f32")
     return asked
 
 
@@ -99,13 +112,15 @@ class OpenVinoBackend:
         build: makes the graph, for token vectors (True) or sums (False).
         dtype: f32, bf16 or int8 (whose graph already says which layers).
         use: threads and streams.
+        calibration: checksum of the calibration that an int8 graph was built with.
     """
 
     name = "openvino"
     packs_rows = True
 
-    def __init__(self, build: Callable[[bool], ov.Model], dtype: str, use: Machine) -> None:
+    def __init__(self, build: Callable[[bool], ov.Model], dtype: str, use: Machine, calibration: str = "") -> None:
         self.dtype = dtype
+        self.calibration = calibration
         self._build = build
         self._use = use
         self._graphs: dict[bool, ov.Model] = {}

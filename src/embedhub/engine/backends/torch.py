@@ -16,7 +16,7 @@ from embedhub.models import ModelSpec
 
 
 class TorchBackend:
-    """One encoder in transformers, a text a row, float32.
+    """One encoder in transformers, a text a row, float32; `reason` is why it has to be this way.
 
     Raises:
         MissingExtraError: torch or transformers is not installed.
@@ -25,23 +25,25 @@ class TorchBackend:
 
     name = "torch"
     packs_rows = False
+    calibration = ""
     dtype = "f32"
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, reason: str) -> None:
         try:
             import torch
             from transformers import AutoModel
         except ImportError as error:
             raise MissingExtraError(
-                f"{spec.id}: architecture {spec.architecture!r} has no graph here and its repository has no "
-                "onnx/model.onnx; add that file, or install the slow way: pip install 'embedhub[torch]'"
+                f"{spec.id}: {reason}, and its repository has no onnx/model.onnx; add that "
+                "file, or install the slow way: pip install 'embedhub[torch]'"
             ) from error
         try:
             model = AutoModel.from_pretrained(spec.folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise UnsupportedModelError(f"{spec.id}: {str(error).strip().splitlines()[0]}") from error
         self._torch: Any = torch
-        self._model = model.to(torch.float32).eval()
+        encoder = model.get_encoder() if model.config.is_encoder_decoder else model
+        self._model = encoder.to(torch.float32).eval()
 
     def run(self, batches: Iterable[Batch], pool: Callable[[Batch], NDArray[np.float32]] | None, take: Take) -> None:
         """See `Backend.run`."""

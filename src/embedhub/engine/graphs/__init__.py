@@ -74,6 +74,9 @@ def build_graph(
         tokens_of_last_layer = architecture.encode(layers, spec.config)
     except KeyError as error:
         raise ModelIntegrityError(f"{spec.folder / 'config.json'} has no {error}") from error
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ModelIntegrityError(f"{spec.folder}: config.json and the weights do not fit ({reason})") from error
     return layers.model(tokens_of_last_layer, tokens=tokens)
 
 

@@ -13,7 +13,7 @@ from embedhub.engine.graphs.post_norm import BlockNames, post_norm_block
 from embedhub.engine.quiet_openvino import op
 from embedhub.errors import UnsupportedModelError
 
-PREFIXES = ("bert.", "roberta.", "camembert.", "model.bert.", "electra.")
+PREFIXES = ("bert.", "roberta.", "camembert.", "model.bert.")
 
 
 def encode(layers: Layers, config: Mapping[str, Any]) -> Node:
