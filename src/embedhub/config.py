@@ -163,7 +163,8 @@ def read_settings(environ: Mapping[str, str], dotenv: Path | None = None) -> Set
         SettingError: a value cannot be understood.
     """
     try:
-        from_file = dotenv_values(dotenv) if dotenv is not None and dotenv.is_file() else {}
+        # Not interpolated: a `${HF_TOKEN}` in somebody's file would carry the user's secrets into an address.
+        from_file = dotenv_values(dotenv, interpolate=False) if dotenv is not None and dotenv.is_file() else {}
     except UnicodeDecodeError as error:
         raise SettingError(f"{dotenv}: not UTF-8 ({error})") from error
     values: dict[str, Any] = {}

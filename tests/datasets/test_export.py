@@ -83,6 +83,14 @@ def test_failure_leaves_the_old_file(out: Path, tmp_path: Path, to: str) -> None
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["in.jsonl", "out", "x"]
 
 
+def test_the_dataset_itself_is_never_written_over(out: Path) -> None:
+    shard = out / "data" / "train-00000-of-00003.parquet"
+    before = shard.read_bytes()
+    with pytest.raises(SettingError, match="dataset itself"):
+        export(out, "csv", shard, replace=True)
+    assert shard.read_bytes() == before
+
+
 def test_refusals(out: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="known are csv"):
         export(out, "xlsx")

@@ -1,5 +1,6 @@
 """Reading a dataset back: by row, by vector, from a hub's copy, and what is said of one that cannot be read."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -137,3 +138,69 @@ def test_provenance_comes_back_and_tolerates_more() -> None:
 def test_provenance_that_is_none(text: str) -> None:
     with pytest.raises(DatasetError, match="provenance"):
         Provenance.from_json(text)
+
+
+def rewritten(shard: Path, column: pa.Array | None = None, **metadata: str) -> None:
+    """The shard written anew, with another embedding column or other metadata."""
+    table = pq.read_table(shard)
+    with pq.ParquetFile(shard) as file:
+        kept = {key.decode(): value.decode() for key, value in file.metadata.metadata.items()}
+    if column is not None:
+        table = table.set_column(table.schema.get_field_index("embedding"), "embedding", column)
+    wanted = {key: value for key, value in (kept | metadata).items() if key != "ARROW:schema"}
+    pq.write_table(table.replace_schema_metadata(wanted), shard)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"embedhub": "[" * 100_000},
+        {"embedhub.shard": "{"},
+        {"embedhub.shard": '{"embedded": "x"}'},
+        {"embedhub.shard": '{"embedded": -1}'},
+    ],
+    ids=["deep", "cut", "text", "negative"],
+)
+def test_metadata_written_by_a_stranger(out: Path, metadata: dict[str, str]) -> None:
+    rewritten(next((out / "data").glob("*.parquet")), **metadata)
+    with pytest.raises(DatasetError):
+        read_dataset(out)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"dimensions": 0}, {"dimensions": -1}, {"text_column": "zz"}, {"text_column": 5}, {"vectors": "float99"}],
+)
+def test_facts_that_are_not_so(out: Path, changes: dict[str, object]) -> None:
+    shard = next((out / "data").glob("*.parquet"))
+    with pq.ParquetFile(shard) as file:
+        facts = json.loads(file.metadata.metadata[b"embedhub"])
+    rewritten(shard, embedhub=json.dumps(facts | changes))
+    with pytest.raises(DatasetError):
+        read_dataset(out)
+
+
+def test_vectors_of_uneven_length_are_refused(out: Path) -> None:
+    shard = next((out / "data").glob("*.parquet"))
+    rows = pq.read_metadata(shard).num_rows
+    lengths = [DIMENSIONS + 1, DIMENSIONS - 1, *[DIMENSIONS] * (rows - 2)]
+    rewritten(shard, pa.array([[0.5] * length for length in lengths], pa.list_(pa.float32())))
+    with pytest.raises(DatasetError, match="numbers a row"):
+        read_dataset(out)
+
+
+def test_a_flipped_bit_is_noticed(out: Path) -> None:
+    shard = next((out / "data").glob("*.parquet"))
+    whole = shard.read_bytes()
+    before = [read_dataset(out).vectors().matrix, *(read_dataset(out).rows(range(5)))]
+    pages = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    silent = 0
+    for place in range(4, pages, 499):
+        shard.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        try:
+            dataset = read_dataset(out)
+            after = [dataset.vectors().matrix, *(dataset.rows(range(5)))]
+        except DatasetError:
+            continue
+        silent += not np.array_equal(before[0], after[0]) or before[1:] != after[1:]
+    assert silent == 0

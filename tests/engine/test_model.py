@@ -44,7 +44,9 @@ def test_no_texts(tiny: Model) -> None:
     assert tiny.token_embeddings([]) == []
 
 
-@pytest.mark.parametrize("wrong", [["a", 3], [None], [b"bytes"], b"bytes", 7, {"a": 1}, [["nested"]], [float("nan")]])
+@pytest.mark.parametrize(
+    "wrong", [["a", 3], [None], [b"bytes"], b"bytes", 7, {"a": 1}, {"a", "b"}, [["nested"]], [float("nan")]]
+)
 def test_what_is_no_text_is_refused(tiny: Model, wrong: object) -> None:
     with pytest.raises(TextTypeError):
         tiny.encode(wrong)
@@ -188,6 +190,22 @@ def test_missing_tensors_are_named(tmp_path: Path, offline: Settings) -> None:
     config = json.loads((folder / "config.json").read_text()) | {"num_hidden_layers": 2}
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelIntegrityError, match=r"no tensor encoder\.layer\.1"):
+        Model(folder, config=offline)
+
+
+def test_tables_that_end_too_early_are_refused(tmp_path: Path, offline: Settings) -> None:
+    folder = write_bert(tmp_path / "positions")
+    settings_of = folder / "config.json"
+    settings_of.write_text(json.dumps(json.loads(settings_of.read_text()) | {"max_position_embeddings": 400}))
+    tokenizer = folder / "tokenizer_config.json"
+    tokenizer.write_text(json.dumps(json.loads(tokenizer.read_text()) | {"model_max_length": 400}))
+    with pytest.raises(ModelIntegrityError, match=r"position_embeddings.*48 rows.*400"):
+        Model(folder, config=offline)
+    folder = write_bert(tmp_path / "words")
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary["model"]["vocab"]["the"] = 1_000_000
+    (folder / "tokenizer.json").write_text(json.dumps(vocabulary))
+    with pytest.raises(ModelIntegrityError, match=r"word_embeddings.*1000001"):
         Model(folder, config=offline)
 
 

@@ -56,6 +56,8 @@ class _Interrupted(BaseException):
 
 def main() -> None:
     """Run the command line; exits with 0, the error's own status, 2 for a wrong call or 130 when interrupted."""
+    if sys.stdout is None:
+        sys.exit("error: standard output is closed")
     words = [word for word in sys.argv[1:] if word != "--debug"]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

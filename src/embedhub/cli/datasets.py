@@ -1,5 +1,6 @@
 """`embedhub embed`, `search` and `export`."""
 
+import os
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -113,7 +114,7 @@ def embed(
         input=InputRequest(input, format and str(format), column, cast("OnError", str(on_error))),
         directory=out,
         build=BuildOptions(vectors=cast("VectorType", str(vectors)), shard_rows=shard_rows),
-        prompt=prompt,
+        prompt=None if prompt is None else _as_text(prompt, "the prompt", blank=True),
         long_texts=str(long_texts),
         truncate_dim=truncate_dim,
     )
@@ -147,10 +148,11 @@ def search(
     from embedhub.engine.model import Model
     from embedhub.runtime.collection import EmbeddedDataset, hit_name
 
+    questions = [_as_text(query, "a question") for query in queries]
     dataset = EmbeddedDataset.load(directory)
     if model:
         dataset = EmbeddedDataset.load(directory, model=Model(model))
-    found = dataset.search(queries, top_k, score=str(score))
+    found = dataset.search(questions, top_k, score=str(score))
     if json:
         print_json(found[0] if len(queries) == 1 else found)
         return
@@ -175,6 +177,17 @@ def export(
     from embedhub.datasets import export as write
 
     typer.echo(write(directory, str(to), out, replace=replace))
+
+
+def _as_text(word: str, what: str, *, blank: bool = False) -> str:
+    """A word of the command line as the UTF-8 it was typed in, whatever the locale made of it."""
+    try:
+        text = os.fsencode(word).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SettingError(f"{what} is not UTF-8 text: {word!r}") from error
+    if not blank and not text.strip():
+        raise SettingError(f"{what} is blank")
+    return text
 
 
 def _stem(name: str) -> str:

@@ -48,6 +48,8 @@ def export(directory: str | Path, to: str, out: Path | None = None, *, replace: 
     dataset = read_dataset(directory)
     folder = Path(directory).resolve()
     out = out or folder.with_name(f"{folder.name}-embeddings.{to}")
+    if out.resolve().is_relative_to(folder):
+        raise SettingError(f"{out} lies in the dataset itself; choose a file elsewhere")
     if out.exists() and not replace:
         raise SettingError(f"{out} is there already; --replace writes over it")
     with whole_file(out) as file:

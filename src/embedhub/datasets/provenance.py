@@ -66,7 +66,7 @@ class Provenance:
         """
         try:
             stored = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DatasetError(f"the dataset's provenance cannot be read: {error}") from error
         return cls.from_mapping(stored)
 

@@ -183,11 +183,16 @@ class Shard:
         Raises:
             DatasetError: the file is broken.
         """
-        with _parquet_errors(self.path), self.path.open("rb") as opened, pq.ParquetFile(opened) as file:
+        with _parquet_errors(self.path), self.path.open("rb") as opened, _parquet_file(opened) as file:
             # Looked at through the open file: what is read is what was looked at.
             if _stamp(os.fstat(opened.fileno())) != self.stamp:
                 raise DatasetError(f"{self.path} was replaced since it was opened; load the dataset again")
             return file.read_row_group(group, columns=list(columns))
+
+
+def _parquet_file(opened: Any) -> Any:
+    """A Parquet file whose pages are compared with their checksums as they are read."""
+    return pq.ParquetFile(opened, page_checksum_verification=True)
 
 
 def _stamp(status: os.stat_result) -> tuple[int, ...]:
@@ -201,14 +206,37 @@ def read_shard(path: Path) -> Shard:
         DatasetError: the file is broken.
         DatasetNotFoundError: a Parquet file that embedhub did not write.
     """
-    with _parquet_errors(path), path.open("rb") as opened, pq.ParquetFile(opened) as file:
+    with _parquet_errors(path), path.open("rb") as opened, _parquet_file(opened) as file:
         footer, schema, stamp = file.metadata, file.schema_arrow, _stamp(os.fstat(opened.fileno()))
     stored = footer.metadata or {}
     if METADATA_KEY not in stored or EMBEDDING_COLUMN not in schema.names:
         raise DatasetNotFoundError(f"{path} was not written by embedhub: it does not say which model made its vectors")
-    counts = json.loads(stored.get(_COUNTS_KEY, b"{}"))
-    known = {field.name: counts[field.name] for field in fields(Counts) if field.name in counts}
-    return Shard(path, footer, schema, Facts.from_json(stored[METADATA_KEY]), Counts(**known), stamp)
+    facts = Facts.from_json(stored[METADATA_KEY])
+    _check_schema(path, schema, facts)
+    return Shard(path, footer, schema, facts, _counts(path, stored.get(_COUNTS_KEY, b"{}")), stamp)
+
+
+def _counts(path: Path, text: bytes) -> Counts:
+    try:
+        counts = json.loads(text)
+        known = {field.name: counts[field.name] for field in fields(Counts) if field.name in counts}
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DatasetError(f"{path} is broken: its counts cannot be read") from error
+    if not all(isinstance(count, int) and count >= 0 for count in known.values()):
+        raise DatasetError(f"{path} is broken: its counts are {known}")
+    return Counts(**known)
+
+
+def _check_schema(path: Path, schema: Any, facts: Facts) -> None:
+    """What the file says of itself must be so: anybody may have written it."""
+    found = schema.field(EMBEDDING_COLUMN).type
+    wanted = {"float32": pa.float32(), "float16": pa.float16()}.get(facts.vectors)
+    dimensions = facts.provenance.dimensions
+    fixed = pa.types.is_fixed_size_list(found) and (found.list_size, found.value_type) == (dimensions, wanted)
+    if dimensions < 1 or not fixed:
+        raise DatasetError(f"{path} is broken: {EMBEDDING_COLUMN!r} is {found}, not {dimensions} numbers a row")
+    if facts.text_column not in schema.names:
+        raise DatasetError(f"{path} is broken: it has no column {facts.text_column!r}")
 
 
 def write_shard(
@@ -235,7 +263,9 @@ def write_shard(
     with (
         whole_file(path) as file,
         # Numbers of a vector hardly repeat: a dictionary of them would be as long as they are.
-        pq.ParquetWriter(file, table.schema, compression="zstd", use_dictionary=words) as writer,
+        pq.ParquetWriter(
+            file, table.schema, compression="zstd", use_dictionary=words, write_page_checksum=True
+        ) as writer,
     ):
         writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
         writer.add_key_value_metadata({_COUNTS_KEY: json.dumps(asdict(counts)).encode()})

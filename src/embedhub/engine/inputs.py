@@ -12,13 +12,13 @@ def as_texts(sentences: Any) -> tuple[Iterable[str], bool]:
     """The texts, and whether it was a lone string.
 
     Raises:
-        TextTypeError: neither a string nor something to iterate over, or bytes or a mapping.
+        TextTypeError: neither a string nor something to iterate over, or bytes, a mapping or a set, which has no order.
     """
     if isinstance(sentences, str):
         return [str(sentences)], True
     if isinstance(sentences, np.ndarray) and sentences.ndim == 0:
         return [sentences.item()], True
-    if isinstance(sentences, bytes | dict) or not isinstance(sentences, Iterable):
+    if isinstance(sentences, bytes | dict | set | frozenset) or not isinstance(sentences, Iterable):
         raise TextTypeError(f"texts are a string or a list of strings, not {type(sentences).__name__}")
     return sentences, False
 

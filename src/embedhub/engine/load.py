@@ -64,7 +64,7 @@ def _graph_backend(request: LoadRequest, dtype: str, tokenizer: TextTokenizer) -
         ranges = calibrated_ranges(request.spec, tokenizer, request.home, request.use)
         checksum = ranges_checksum(ranges)
     # Built once here, so that an unsupported variant shows now and not at the first text.
-    first = build_graph(request.spec, ranges=ranges)
+    first = build_graph(request.spec, largest_id=tokenizer.largest_id, ranges=ranges)
     return OpenVinoBackend(
         lambda tokens: build_graph(request.spec, tokens=True, ranges=ranges) if tokens else first,
         dtype,

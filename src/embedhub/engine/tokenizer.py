@@ -47,6 +47,7 @@ class TextTokenizer:
         self._lower_case = spec.lower_case
         self._tokenizer = _load(spec)
         self._tokenizer.no_padding()
+        self.largest_id = max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
         self._special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
         if self.max_tokens <= self._special:
             raise ModelIntegrityError(f"{spec.folder}: max_tokens {self.max_tokens} leaves no room for a text")

@@ -42,6 +42,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 def build_graph(
     spec: ModelSpec,
     *,
+    largest_id: int = 0,
     tokens: bool = False,
     ranges: Mapping[str, SiteRange] | None = None,
     observe: dict[str, Node] | None = None,
@@ -51,6 +52,7 @@ def build_graph(
 
     Args:
         spec: the model; its weights are read here.
+        largest_id: largest token id that the tokenizer gives.
         tokens: give the tokens' vectors instead of their sums.
         ranges: from a calibration; given, linear layers compute in int8.
         observe: filled with the inputs of the linear layers, which then follow the first output.
@@ -65,6 +67,8 @@ def build_graph(
     layers = Layers(
         Weights(spec.weights, architecture.prefixes),
         heads=_heads(spec, architecture.heads),
+        largest_id=largest_id,
+        max_tokens=spec.max_tokens,
         epsilon=float(spec.config.get(architecture.epsilon, 1e-12)),
         ranges=ranges,
         observe=observe,

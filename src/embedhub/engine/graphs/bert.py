@@ -24,12 +24,11 @@ def encode(layers: Layers, config: Mapping[str, Any]) -> Node:
     """
     if config.get("position_embedding_type", "absolute") != "absolute" or config.get("is_decoder"):
         raise UnsupportedModelError(f"{config['model_type']} with relative positions or as a decoder")
-    positions = layers.positions
-    if config["model_type"] != "bert":
-        positions = op.add(positions, op.constant(np.int32(int(config["pad_token_id"]) + 1)))
+    offset = 0 if config["model_type"] == "bert" else int(config["pad_token_id"]) + 1
+    positions = op.add(layers.positions, op.constant(np.int32(offset)))
     x = op.add(
-        layers.table("embeddings.word_embeddings.weight", layers.ids),
-        layers.table("embeddings.position_embeddings.weight", positions),
+        layers.table("embeddings.word_embeddings.weight", layers.ids, layers.largest_id),
+        layers.table("embeddings.position_embeddings.weight", positions, layers.max_tokens - 1 + offset),
     )
     # A single text is segment 0 of a sentence pair.
     x = op.add(x, op.constant(layers.weights["embeddings.token_type_embeddings.weight"][0]))

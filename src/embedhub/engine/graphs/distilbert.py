@@ -13,8 +13,8 @@ PREFIXES = ("distilbert.",)
 def encode(layers: Layers, config: Mapping[str, Any]) -> Node:
     """Token vectors [B, T, H] of the last layer."""
     x = op.add(
-        layers.table("embeddings.word_embeddings.weight", layers.ids),
-        layers.table("embeddings.position_embeddings.weight", layers.positions),
+        layers.table("embeddings.word_embeddings.weight", layers.ids, layers.largest_id),
+        layers.table("embeddings.position_embeddings.weight", layers.positions, layers.max_tokens - 1),
     )
     x = layers.norm(x, "embeddings.LayerNorm")
     bias = layers.mask()

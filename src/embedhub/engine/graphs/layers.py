@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from embedhub.engine.quantization import SiteRange
 from embedhub.engine.quiet_openvino import op, ov
 from embedhub.engine.weights import Weights
-from embedhub.errors import UnsupportedModelError
+from embedhub.errors import ModelIntegrityError, UnsupportedModelError
 
 # Exact zero after softmax in f32 and bf16 alike, and far from the end of either's range.
 _MASKED = np.float32(-10000.0)
@@ -62,6 +62,8 @@ class Layers:
     Args:
         weights: the tensors.
         heads: attention heads.
+        largest_id: largest token id that may come.
+        max_tokens: longest text that may come.
         epsilon: of the layer normalisations.
         ranges: value ranges of the linear layers' inputs by site; layers behind these sites
             compute in int8.
@@ -74,6 +76,8 @@ class Layers:
         weights: Weights,
         *,
         heads: int,
+        largest_id: int,
+        max_tokens: int,
         epsilon: float,
         ranges: Mapping[str, SiteRange] | None = None,
         observe: dict[str, Node] | None = None,
@@ -84,6 +88,8 @@ class Layers:
         self.positions = op.parameter([-1, -1], np.int32, name="positions")
         self.segments = op.parameter([-1, -1], np.int32, name="segments")
         self.pool = op.parameter([-1, -1], np.float32, name="pool")
+        self.largest_id = largest_id
+        self.max_tokens = max_tokens
         self._heads = heads
         self._epsilon = epsilon
         self._ranges = ranges or {}
@@ -94,9 +100,16 @@ class Layers:
         """A tensor of the weights as a constant."""
         return op.constant(self.weights[name])
 
-    def table(self, name: str, indices: Node) -> Node:
-        """Rows of an embedding table: [B, T] of indices to [B, T, H]."""
-        return op.gather(self.constant(name), indices, np.int64(0))
+    def table(self, name: str, indices: Node, largest: int) -> Node:
+        """Rows of an embedding table: [B, T] of indices to [B, T, H].
+
+        Raises:
+            ModelIntegrityError: the table ends before `largest`; OpenVINO would read on without a word.
+        """
+        table = self.weights[name]
+        if largest >= len(table):
+            raise ModelIntegrityError(f"{name} has {len(table)} rows, the tokenizer or config.json needs {largest + 1}")
+        return op.gather(op.constant(table), indices, np.int64(0))
 
     def norm(self, x: Node, name: str) -> Node:
         """Layer normalisation over the last axis."""

@@ -22,10 +22,11 @@ _FAR = 128
 
 def encode(layers: Layers, config: Mapping[str, Any]) -> Node:
     """Token vectors [B, T, H] of the last layer."""
-    offset = op.constant(np.int32(int(config.get("pad_token_id", 1)) + 1))
+    offset = int(config.get("pad_token_id", 1)) + 1
+    positions = op.add(layers.positions, op.constant(np.int32(offset)))
     x = op.add(
-        layers.table("embeddings.word_embeddings.weight", layers.ids),
-        layers.table("embeddings.position_embeddings.weight", op.add(layers.positions, offset)),
+        layers.table("embeddings.word_embeddings.weight", layers.ids, layers.largest_id),
+        layers.table("embeddings.position_embeddings.weight", positions, layers.max_tokens - 1 + offset),
     )
     x = layers.norm(x, "embeddings.LayerNorm")
     bias = op.add(layers.mask(), _distance_bias(layers, int(config.get("relative_attention_num_buckets", 32))))
