@@ -192,15 +192,15 @@ def test_vectors_of_uneven_length_are_refused(out: Path) -> None:
 def test_a_flipped_bit_is_noticed(out: Path) -> None:
     shard = next((out / "data").glob("*.parquet"))
     whole = shard.read_bytes()
-    before = [read_dataset(out).vectors().matrix, *(read_dataset(out).rows(range(5)))]
+    matrix, rows = read_dataset(out).vectors().matrix, read_dataset(out).rows(range(5))
     pages = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
     silent = 0
     for place in range(4, pages, 499):
         shard.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
         try:
             dataset = read_dataset(out)
-            after = [dataset.vectors().matrix, *(dataset.rows(range(5)))]
+            same = np.array_equal(dataset.vectors().matrix, matrix) and dataset.rows(range(5)) == rows
         except DatasetError:
             continue
-        silent += not np.array_equal(before[0], after[0]) or before[1:] != after[1:]
+        silent += not same
     assert silent == 0
