@@ -81,5 +81,7 @@ def test_similarity_functions() -> None:
     distances = np.linalg.norm(a[:, None] - b[None], axis=2)
     assert np.allclose(similarity("euclidean", a, b), -distances, atol=1e-5)
     assert np.allclose(similarity("manhattan", a, b), -np.abs(a[:, None] - b[None]).sum(axis=2), atol=1e-5)
+    # In float32 alone, large squares cancel to 5e-4.
+    assert np.abs(np.diag(similarity("euclidean", a, a))).max() < 1e-6
     with pytest.raises(SettingError, match="cosine, dot"):
         similarity("hamming", a, b)

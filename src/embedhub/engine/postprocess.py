@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from embedhub.engine.weights import Weights
 from embedhub.errors import SettingError
 from embedhub.models import DenseSpec
+from embedhub.search.metrics import cos_sim, dot_score, euclidean_sim
 
 Floats = NDArray[np.float32]
 
@@ -135,15 +136,19 @@ def similarity(function: str, left: Floats, right: Floats) -> Floats:
     Raises:
         SettingError: an unknown function.
     """
-    a = np.atleast_2d(np.asarray(left, np.float32))
-    b = np.atleast_2d(np.asarray(right, np.float32))
-    if function == "dot":
-        return a @ b.T
-    if function == "cosine":
-        return normalized(a) @ normalized(b).T
-    if function == "euclidean":
-        squares = (a * a).sum(1)[:, None] + (b * b).sum(1)[None, :] - 2 * (a @ b.T)
-        return np.asarray(-np.sqrt(np.maximum(squares, 0)), np.float32)
-    if function == "manhattan":
-        return -np.stack([np.abs(row - b).sum(axis=1) for row in a])
-    raise SettingError(f"similarity {function!r} is not one of cosine, dot, euclidean, manhattan")
+    if function not in _SIMILARITIES:
+        raise SettingError(f"similarity {function!r} is not one of {', '.join(_SIMILARITIES)}")
+    return _SIMILARITIES[function](left, right)
+
+
+def _manhattan(left: Floats, right: Floats) -> Floats:
+    a, b = (np.atleast_2d(np.asarray(vectors, np.float32)) for vectors in (left, right))
+    return np.asarray([-np.abs(row - b).sum(axis=1) for row in a], np.float32).reshape(len(a), len(b))
+
+
+_SIMILARITIES: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "cosine": cos_sim,
+    "dot": dot_score,
+    "euclidean": euclidean_sim,
+    "manhattan": _manhattan,
+}

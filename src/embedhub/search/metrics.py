@@ -133,7 +133,7 @@ def dot_score(a: ArrayLike, b: ArrayLike) -> NDArray[np.float32]:
 def euclidean_sim(a: ArrayLike, b: ArrayLike) -> NDArray[np.float32]:
     """Negative Euclidean distance of every row of a [n, dims] to every row of b [m, dims]: float32 [n, m].
 
-    `sentence_transformers.util.euclidean_sim` on arrays: 0 for equal vectors, below 0 for all others, so that
-    higher is better here as well. Computed in float64, because two large squares cancel.
+    `sentence_transformers.util.euclidean_sim` on arrays: 0 but for rounding (1e-7) for equal vectors, below 0 for all
+    others, so that higher is better here as well. Computed in float64, because two large squares cancel.
     """
     return SCORES["euclidean"].matrix(a, b, np.float64)
