@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedhub.engine.packing import Pack, lay_out, next_pack, plan_packed, plan_sorted, rounded_width
+from embedhub.engine.packing import Job, Pack, lay_out, next_pack, plan_packed, plan_sorted, rounded_width
 
 LENGTHS = st.lists(st.integers(1, 300), max_size=80)
 
@@ -77,7 +77,7 @@ def test_few_widths_and_little_filler(tokens: int) -> None:
 def test_layout_keeps_every_token_at_its_place(lengths: list[int], budget: int) -> None:
     ids = [[1000 * text + place for place in range(length)] for text, length in enumerate(lengths)]
     for pack in plan_packed(lengths, budget=budget):
-        batch = lay_out(pack, ids, filler=-7)
+        batch = lay_out(pack, [Job(each) for each in ids], filler=-7)
         flat = batch.ids.reshape(-1)
         for text, start, length in zip(batch.texts, batch.starts, batch.lengths, strict=True):
             assert flat[start : start + length].tolist() == ids[text]

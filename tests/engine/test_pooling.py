@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from embedhub.engine.packing import lay_out, next_pack
+from embedhub.engine.packing import Job, lay_out, next_pack
 from embedhub.engine.pooling import finish_sums, pool_matrix, pool_tokens
 from embedhub.models import POOLING_MODES
 
@@ -34,9 +34,9 @@ def naive(tokens: Floats, mode: str, skipped: int) -> Floats:
 @pytest.mark.parametrize("mode", POOLING_MODES)
 def test_modes(mode: str, lengths: list[int], skipped: int, budget: int) -> None:
     ids = [[1] * length for length in lengths]
-    batch = lay_out(next_pack(lengths, budget=budget), ids, filler=0)
+    batch = lay_out(next_pack(lengths, budget=budget), [Job(each, skipped) for each in ids], filler=0)
     tokens = np.random.default_rng(1).standard_normal((batch.ids.size, 5)).astype(np.float32)
-    found = pool_tokens(tokens, batch, (mode,), skipped)
+    found = pool_tokens(tokens, batch, (mode,))
     wanted = [
         naive(tokens[start : start + length], mode, skipped)
         for start, length in zip(batch.starts, batch.lengths, strict=True)
@@ -45,7 +45,7 @@ def test_modes(mode: str, lengths: list[int], skipped: int, budget: int) -> None
 
 
 def test_several_modes_stand_side_by_side() -> None:
-    batch = lay_out(next_pack([3, 4], budget=9), [[1] * 3, [1] * 4], filler=0)
+    batch = lay_out(next_pack([3, 4], budget=9), [Job([1] * 3), Job([1] * 4)], filler=0)
     tokens = np.random.default_rng(2).standard_normal((batch.ids.size, 5)).astype(np.float32)
     both = pool_tokens(tokens, batch, ("max", "mean"))
     assert both.shape == (2, 10)
@@ -54,7 +54,7 @@ def test_several_modes_stand_side_by_side() -> None:
 
 
 def test_a_text_that_is_all_prompt_gives_zeros_and_no_nan() -> None:
-    batch = lay_out(next_pack([3], budget=9), [[1] * 3], filler=0)
+    batch = lay_out(next_pack([3], budget=9), [Job([1] * 3, skipped=5)], filler=0)
     tokens = np.ones((batch.ids.size, 2), np.float32)
-    sums = pool_matrix(batch, ("mean", "weightedmean"), skipped=5) @ tokens
-    assert np.array_equal(finish_sums(sums, batch.lengths, ("mean", "weightedmean"), 5), np.zeros((1, 4)))
+    sums = pool_matrix(batch, ("mean", "weightedmean")) @ tokens
+    assert np.array_equal(finish_sums(sums, batch, ("mean", "weightedmean")), np.zeros((1, 4)))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from embedhub.config import Settings
 from embedhub.engine.backends.openvino import Machine, compile_graph, machine
 from embedhub.engine.graphs import build_graph
-from embedhub.engine.packing import Batch, lay_out, plan_packed
+from embedhub.engine.packing import Batch, Job, lay_out, plan_packed
 from embedhub.engine.quantization import RECIPE, SiteRange, fit_site
 from embedhub.engine.tokenizer import TextTokenizer
 from embedhub.errors import SettingError
@@ -96,11 +96,11 @@ def measure(spec: ModelSpec, tokenizer: TextTokenizer, use: Machine, texts: Sequ
     weights: dict[str, list[Floats]] = {}
     graph = build_graph(spec, observe=observed, observed_weights=weights)
     request = compile_graph(graph, "f32", Machine(use.threads, 1)).create_infer_request()
-    ids = [text.pieces[0] for text in tokenizer.tokenize(texts)]
-    packs = plan_packed([len(each) for each in ids], budget=_PACK_TOKENS)
+    jobs = [Job(text.pieces[0]) for text in tokenizer.tokenize(texts)]
+    packs = plan_packed([len(job.ids) for job in jobs], budget=_PACK_TOKENS)
     notes = {site: _Notes() for site in observed}
     for pack in packs:
-        batch = lay_out(pack, ids, tokenizer.filler)
+        batch = lay_out(pack, jobs, tokenizer.filler)
         request.infer(_observation_inputs(batch))
         real = batch.segments.reshape(-1) >= 0
         for number, site in enumerate(observed):

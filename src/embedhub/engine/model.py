@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedhub.config import DTYPES, Settings, settings
-from embedhub.engine import packing, pooling, postprocess
+from embedhub.engine import packing, postprocess
 from embedhub.engine.backends.openvino import cached_tokens, machine
+from embedhub.engine.encoder import Encoder, Planned
 from embedhub.engine.inputs import as_texts, check_texts
 from embedhub.engine.load import LoadRequest, load_backend
+from embedhub.engine.packing import Job
 from embedhub.engine.tokenizer import TextTokenizer, TokenizedText
 from embedhub.errors import SettingError, TextTooLongError
 from embedhub.models import ModelSpec, find_model
@@ -39,15 +41,34 @@ Floats = NDArray[np.float32]
 class EncodeOptions:
     """What a caller may ask for beside the texts. Every door hands on one of these.
 
-    `prompt` None is the model's default prompt, if it has one; `batch_size` None is the setting.
+    `prompt` None is the model's default prompt, if it has one; `normalize` None does as the model says; `batch_size`
+    None is the setting; `long_texts_keep` is the part of a long text that is read, `start` or `end`.
     """
 
     prompt: str | None = None
-    normalize: bool = False
+    normalize: bool | None = None
     truncate_dim: int | None = None
     batch_size: int | None = None
     long_texts: str = "truncate"
+    long_texts_keep: str = "start"
     mixed: bool = False
+
+
+@dataclass(frozen=True)
+class PreparedTexts:
+    """Texts as the encoder's jobs.
+
+    Attributes:
+        jobs: one a text, several for a long text that is read in pieces.
+        pieces: int64 [n], jobs of each text.
+        tokens: int64 [n], tokens of each whole text.
+        truncated: bool [n], whether only a part of the text is read.
+    """
+
+    jobs: Sequence[Job]
+    pieces: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    truncated: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -100,9 +121,14 @@ class Model:
         check = _Background(lambda: spec.weights_sha256)
         use = machine(chosen.threads if threads is None else threads, chosen.streams if streams is None else streams)
         self._tokenizer = TextTokenizer(spec)
-        self._backend = load_backend(LoadRequest(spec, asked, use, chosen.home), self._tokenizer)
+        self.encoder = Encoder(
+            load_backend(LoadRequest(spec, asked, use, chosen.home), self._tokenizer),
+            modes=spec.pooling,
+            hidden_size=spec.hidden_size,
+            filler=self._tokenizer.filler,
+            pack_tokens=chosen.pack_tokens or cached_tokens(spec.hidden_size),
+        )
         self._dense = postprocess.load_dense(spec.dense)
-        self._pack_tokens = chosen.pack_tokens or cached_tokens(spec.hidden_size)
         self.batch_size = chosen.batch_size
         check.result()
         self.spec: ModelSpec = spec
@@ -110,17 +136,17 @@ class Model:
     @property
     def dtype(self) -> str:
         """The number type it computes in."""
-        return self._backend.dtype
+        return self.encoder.backend.dtype
 
     @property
     def calibration(self) -> str:
         """Checksum of the int8 calibration in use; empty for other number types."""
-        return self._backend.calibration
+        return self.encoder.backend.calibration
 
     @property
     def backend(self) -> str:
         """What computes it: openvino, onnx or torch."""
-        return self._backend.name
+        return self.encoder.backend.name
 
     @property
     def prompts(self) -> dict[str, str]:
@@ -178,7 +204,7 @@ class Model:
         """
         options = EncodeOptions(
             prompt=self._prompt(prompt, prompt_name),
-            normalize=normalize_embeddings,
+            normalize=normalize_embeddings or None,
             truncate_dim=truncate_dim,
             batch_size=batch_size,
             long_texts=long_texts,
@@ -231,12 +257,10 @@ class Model:
         ids = [text.pieces[0] for text in self._tokenizer.tokenize(inputs)]
         found: dict[int, Floats] = {}
 
-        def take(batch: packing.Batch, tokens: Floats) -> None:
-            for text, start, length in zip(batch.texts, batch.starts, batch.lengths, strict=True):
-                found[text] = tokens[start : start + length].copy()
+        def take(batch: packing.Batch, tokens: list[Floats]) -> None:
+            found.update(zip(batch.texts, tokens, strict=True))
 
-        options = EncodeOptions()
-        self._backend.run(self._batches(ids, options), None, take)
+        self.encoder.run_tokens(self._planned([Job(each) for each in ids], EncodeOptions()), take)
         return [found[text] for text in range(len(ids))]
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
@@ -254,55 +278,71 @@ class Model:
         """Scores [n, m] between two sets of vectors by the function the model was trained for."""
         return postprocess.similarity(self.spec.similarity, embeddings1, embeddings2)
 
-    def _embed_window(self, texts: Sequence[str], first: int, options: EncodeOptions) -> Embeddings:
-        tokenized = self._tokenizer.tokenize([(options.prompt or "") + text for text in check_texts(texts, first)])
+    def prepare(self, texts: Sequence[str], options: EncodeOptions, first: int = 0) -> PreparedTexts:
+        """What the encoder is to compute for texts.
+
+        Args:
+            texts: the texts.
+            options: as given to `embed`.
+            first: number of the first text, for messages.
+
+        Raises:
+            TextTypeError, TextTooLongError, SettingError: as `embed`.
+        """
+        prompt = self._prompt(options.prompt, None)
+        tokenized = self._tokenizer.tokenize(
+            [prompt + text for text in check_texts(texts, first)], keep=options.long_texts_keep
+        )
         if options.long_texts == "error":
             _refuse_long(tokenized, first, self.spec.max_tokens)
+        skipped = self._tokenizer.count_prompt(prompt) if prompt and not self.spec.include_prompt else 0
         chunk = options.long_texts == "chunk"
-        ids = [piece for text in tokenized for piece in (text.pieces if chunk else text.pieces[:1])]
-        skipped = 0
-        if options.prompt and not self.spec.include_prompt:
-            skipped = self._tokenizer.count_prompt(options.prompt)
-        pooled = self._pooled(ids, options, skipped)
-        if chunk:
-            pooled = _merge_chunks(pooled, tokenized)
-        return Embeddings(
-            self._finish(pooled, options),
-            np.array([text.tokens for text in tokenized], np.int64),
-            np.array([text.is_long and not chunk for text in tokenized], np.bool_),
+        pieces = [text.pieces if chunk else text.pieces[:1] for text in tokenized]
+        return PreparedTexts(
+            # Only the first piece of a text begins with its prompt.
+            jobs=[Job(ids, 0 if later else skipped) for text in pieces for later, ids in enumerate(text)],
+            pieces=np.array([len(text) for text in pieces], np.int64),
+            tokens=np.array([text.tokens for text in tokenized], np.int64),
+            truncated=np.array([text.is_long and not chunk for text in tokenized], np.bool_),
         )
 
-    def _pooled(self, ids: Sequence[list[int]], options: EncodeOptions, skipped: int) -> Floats:
-        """Pooled vectors [n, modes * hidden] of token ids."""
-        modes = self.spec.pooling
-        pooled = np.empty((len(ids), self.spec.hidden_size * len(modes)), np.float32)
-        whole = "max" in modes
+    def compute(self, jobs: Sequence[Job], options: EncodeOptions) -> Floats:
+        """Pooled vectors, float32 [jobs, encoder.width]."""
+        pooled = np.empty((len(jobs), self.encoder.width), np.float32)
 
-        def take(batch: packing.Batch, result: Floats) -> None:
-            if whole:
-                pooled[list(batch.texts)] = pooling.pool_tokens(result, batch, modes, skipped)
-            else:
-                pooled[list(batch.texts)] = pooling.finish_sums(result, batch.lengths, modes, skipped)
+        def take(batch: packing.Batch, vectors: Floats) -> None:
+            pooled[list(batch.texts)] = vectors
 
-        pool = None if whole else lambda batch: pooling.pool_matrix(batch, modes, skipped)
-        self._backend.run(self._batches(ids, options), pool, take)
+        self.encoder.run(self._planned(jobs, options), take)
         return pooled
 
-    def _batches(self, ids: Sequence[list[int]], options: EncodeOptions) -> Iterator[packing.Batch]:
-        lengths = [len(each) for each in ids]
-        if options.mixed and self._backend.packs_rows:
-            packs = packing.plan_packed(lengths, budget=self._pack_tokens)
-        else:
-            packs = packing.plan_sorted(
-                lengths, batch_size=options.batch_size or self.batch_size, token_limit=self._pack_tokens
-            )
-        return (packing.lay_out(pack, ids, self._tokenizer.filler) for pack in packs)
+    def finish(self, pooled: Floats, prepared: PreparedTexts, options: EncodeOptions) -> Floats:
+        """Pooled vectors [jobs, encoder.width] to the texts' vectors [n, dimensions].
 
-    def _finish(self, pooled: Floats, options: EncodeOptions) -> Floats:
+        Raises:
+            SettingError: more dimensions than there are.
+        """
+        if len(prepared.jobs) > len(prepared.pieces):
+            pooled = _merge_pieces(pooled, prepared)
         for layer in self._dense:
             pooled = layer(pooled)
         vectors = postprocess.truncated(pooled, options.truncate_dim)
-        return postprocess.normalized(vectors) if self.spec.normalize or options.normalize else vectors
+        wanted = self.spec.normalize if options.normalize is None else options.normalize
+        return postprocess.normalized(vectors) if wanted else vectors
+
+    def _embed_window(self, texts: Sequence[str], first: int, options: EncodeOptions) -> Embeddings:
+        prepared = self.prepare(texts, options, first)
+        vectors = self.finish(self.compute(prepared.jobs, options), prepared, options)
+        return Embeddings(vectors, prepared.tokens, prepared.truncated)
+
+    def _planned(self, jobs: Sequence[Job], options: EncodeOptions) -> Iterator[Planned]:
+        lengths = [len(job.ids) for job in jobs]
+        limit = self.encoder.pack_tokens
+        if options.mixed and self.encoder.backend.packs_rows:
+            packs = packing.plan_packed(lengths, budget=limit)
+        else:
+            packs = packing.plan_sorted(lengths, batch_size=options.batch_size or self.batch_size, token_limit=limit)
+        return ((pack, jobs) for pack in packs)
 
     def _prompt(self, prompt: str | None, name: str | None) -> str:
         if prompt is not None:
@@ -354,10 +394,10 @@ def _refuse_long(texts: Sequence[TokenizedText], first: int, limit: int) -> None
             raise TextTooLongError(f"text {first + number} has {text.tokens} tokens, the model reads {limit}")
 
 
-def _merge_chunks(pooled: Floats, texts: Sequence[TokenizedText]) -> Floats:
+def _merge_pieces(pooled: Floats, prepared: PreparedTexts) -> Floats:
     """Vectors of pieces to vectors of texts: averaged by the pieces' tokens."""
-    weights = np.array([len(piece) for text in texts for piece in text.pieces], np.float32)
-    starts = np.cumsum([0, *(len(text.pieces) for text in texts)])[:-1]
+    weights = np.array([len(job.ids) for job in prepared.jobs], np.float32)
+    starts = np.cumsum([0, *prepared.pieces[:-1]])
     totals = np.add.reduceat(weights, starts)
     return np.asarray(np.add.reduceat(pooled * weights[:, None], starts, axis=0) / totals[:, None], np.float32)
 

@@ -25,6 +25,19 @@ _ATTENTION_BALANCE = 768
 _STEPS = ((128, 16), (64, 8), (32, 4), (0, 2))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """One input of the encoder: a text, or a piece of a long one.
+
+    Attributes:
+        ids: token ids, special tokens included.
+        skipped: leading tokens that do not count in the pooling (a prompt that is not to be pooled).
+    """
+
+    ids: Sequence[int]
+    skipped: int = 0
+
+
 @dataclass(frozen=True)
 class Pack:
     """Texts computed together: `rows` of text numbers, every row `width` tokens wide."""
@@ -45,14 +58,24 @@ class Pack:
 
 @dataclass(frozen=True)
 class Batch:
-    """A pack as arrays: ids, positions, segments int32 [B, T]; starts and lengths int64 [S] of each text in B*T."""
+    """A pack as arrays.
+
+    Attributes:
+        texts: the S texts, as numbers of the plan.
+        jobs: the same as jobs.
+        ids, positions, segments: int32 [B, T].
+        starts, lengths: int64 [S], where each text lies in B*T.
+        skipped: int64 [S], leading tokens of each text that do not count in the pooling.
+    """
 
     texts: tuple[int, ...]
+    jobs: tuple[Job, ...]
     ids: NDArray[np.int32]
     positions: NDArray[np.int32]
     segments: NDArray[np.int32]
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
+    skipped: NDArray[np.int64]
 
 
 def plan_sorted(lengths: Sequence[int], *, batch_size: int, token_limit: int) -> list[Pack]:
@@ -88,7 +111,18 @@ def next_pack(lengths: Sequence[int], *, budget: int, first: int = 0) -> Pack:
     while end < len(lengths) and (end == first or total + lengths[end] <= budget):
         total += lengths[end]
         end += 1
-    waiting = range(first, end)
+    return arrange(lengths, budget=budget, texts=range(first, end))
+
+
+def arrange(lengths: Sequence[int], *, budget: int, texts: Sequence[int] | None = None) -> Pack:
+    """Texts that are to be computed together, laid out in the cheapest rows.
+
+    Args:
+        lengths: tokens of each text.
+        budget: the widest row, unless a text is longer.
+        texts: which of them; None takes all.
+    """
+    waiting = range(len(lengths)) if texts is None else texts
     longest = rounded_width(max(lengths[text] for text in waiting))
     widths = {longest, *(width for width in _WIDTHS if longest < width <= budget)}
     layouts = [Pack(_fill(waiting, lengths, width), width) for width in sorted(widths)]
@@ -126,31 +160,34 @@ def _fill(texts: Sequence[int], lengths: Sequence[int], width: int) -> tuple[tup
     return tuple(map(tuple, rows))
 
 
-def lay_out(pack: Pack, ids: Sequence[Sequence[int]], filler: int) -> Batch:
+def lay_out(pack: Pack, jobs: Sequence[Job], filler: int) -> Batch:
     """The arrays of a pack.
 
     Args:
         pack: from a plan.
-        ids: token ids of every text the plan was made for.
+        jobs: every text the plan was made for.
         filler: token id for places without a text (segment -1).
     """
     shape = (len(pack.rows), pack.width)
     batch = Batch(
         texts=pack.texts,
+        jobs=tuple(jobs[text] for text in pack.texts),
         ids=np.full(shape, filler, np.int32),
         positions=np.zeros(shape, np.int32),
         segments=np.full(shape, -1, np.int32),
         starts=np.empty(len(pack.texts), np.int64),
         lengths=np.empty(len(pack.texts), np.int64),
+        skipped=np.array([jobs[text].skipped for text in pack.texts], np.int64),
     )
     counting = np.arange(pack.width, dtype=np.int32)
     number = 0
     for row, texts in enumerate(pack.rows):
         column = 0
         for segment, text in enumerate(texts):
-            length = len(ids[text])
+            ids = jobs[text].ids
+            length = len(ids)
             place = slice(column, column + length)
-            batch.ids[row, place] = ids[text]
+            batch.ids[row, place] = ids
             batch.positions[row, place] = counting[:length]
             batch.segments[row, place] = segment
             batch.starts[number] = row * pack.width + column

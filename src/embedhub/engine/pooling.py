@@ -16,18 +16,18 @@ from embedhub.engine.packing import Batch
 Floats = NDArray[np.float32]
 
 
-def pool_matrix(batch: Batch, modes: Sequence[str], skipped: int = 0) -> Floats:
+def pool_matrix(batch: Batch, modes: Sequence[str]) -> Floats:
     """Weights [P, B*T] of the sums, P = modes * texts, mode by mode. Whole numbers, exact in bfloat16 up to 256.
 
     Args:
-        batch: where the texts lie.
+        batch: where the texts lie, and how many leading tokens of each do not count.
         modes: of `models.spec.POOLING_MODES`; a row of `max` stays empty.
-        skipped: leading tokens of each text that do not count (a prompt that is not to be pooled).
     """
     count = len(batch.texts)
     matrix = np.zeros((len(modes) * count, batch.ids.size), np.float32)
     for block, mode in enumerate(modes):
-        for number, (start, length) in enumerate(zip(batch.starts, batch.lengths, strict=True)):
+        places = zip(batch.starts.tolist(), batch.lengths.tolist(), batch.skipped.tolist(), strict=True)
+        for number, (start, length, skipped) in enumerate(places):
             row = matrix[block * count + number]
             first, end = start + min(skipped, length), start + length
             if mode == "cls":
@@ -41,10 +41,11 @@ def pool_matrix(batch: Batch, modes: Sequence[str], skipped: int = 0) -> Floats:
     return matrix
 
 
-def finish_sums(sums: Floats, lengths: NDArray[np.int64], modes: Sequence[str], skipped: int = 0) -> Floats:
+def finish_sums(sums: Floats, batch: Batch, modes: Sequence[str]) -> Floats:
     """Sums [P, H] to vectors [S, modes * H]: divided by what the mode divides by."""
+    lengths = batch.lengths
     count = len(lengths)
-    counted = np.maximum(lengths - skipped, 0)
+    counted = np.maximum(lengths - batch.skipped, 0)
     skipped_each = lengths - counted
     divisors: dict[str, NDArray[Any]] = {
         "mean": counted,
@@ -60,14 +61,14 @@ def finish_sums(sums: Floats, lengths: NDArray[np.int64], modes: Sequence[str], 
     return np.concatenate(parts, axis=1)
 
 
-def pool_tokens(tokens: Floats, batch: Batch, modes: Sequence[str], skipped: int = 0) -> Floats:
+def pool_tokens(tokens: Floats, batch: Batch, modes: Sequence[str]) -> Floats:
     """Token vectors [B*T, H] to vectors [S, modes * H]."""
-    sums = pool_matrix(batch, modes, skipped) @ tokens
+    sums = pool_matrix(batch, modes) @ tokens
     count = len(batch.texts)
     for block, mode in enumerate(modes):
         if mode != "max":
             continue
         for number, (start, length) in enumerate(zip(batch.starts, batch.lengths, strict=True)):
-            first = start + min(skipped, length - 1)
+            first = start + min(batch.skipped[number], length - 1)
             sums[block * count + number] = tokens[first : start + length].max(axis=0)
-    return finish_sums(sums, batch.lengths, modes, skipped)
+    return finish_sums(sums, batch, modes)

@@ -52,21 +52,36 @@ class TextTokenizer:
         if self.max_tokens <= self._special:
             raise ModelIntegrityError(f"{spec.folder}: max_tokens {self.max_tokens} leaves no room for a text")
         self._tokenizer.enable_truncation(self.max_tokens, stride=0)
+        self._from_the_end: Tokenizer | None = None
         self.filler = int(spec.config.get("pad_token_id") or 0)
 
-    def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
-        """Token ids of each text."""
+    def tokenize(self, texts: Sequence[str], *, keep: str = "start") -> list[TokenizedText]:
+        """Token ids of each text.
+
+        Args:
+            texts: the texts.
+            keep: `start` or `end`: which part of a long text is its first piece.
+        """
+        tokenizer = self._tokenizer if keep == "start" else self._keeping_the_end()
         prepared = [text.lower() for text in texts] if self._lower_case else list(texts)
         try:
-            encodings = self._tokenizer.encode_batch_fast(prepared)
+            encodings = tokenizer.encode_batch_fast(prepared)
         except TypeError:
             # Half a surrogate pair is no character and cannot become UTF-8.
-            encodings = self._tokenizer.encode_batch_fast([without_lone_surrogates(text) for text in prepared])
+            encodings = tokenizer.encode_batch_fast([without_lone_surrogates(text) for text in prepared])
         return [self._text(encoding) for encoding in encodings]
 
     def count_prompt(self, prompt: str) -> int:
         """Tokens that a prompt puts before a text, the leading special token included, the closing one not."""
         return len(self._tokenizer.encode(prompt).ids) - (1 if self._special > 1 else 0)
+
+    def _keeping_the_end(self) -> Tokenizer:
+        # A tokenizer's way of cutting is a state of it, so another way wants another tokenizer.
+        if self._from_the_end is None:
+            other = Tokenizer.from_str(self._tokenizer.to_str())
+            other.enable_truncation(self.max_tokens, stride=0, direction="left")
+            self._from_the_end = other
+        return self._from_the_end
 
     def _text(self, encoding: Any) -> TokenizedText:
         ids: list[int] = encoding.ids

@@ -52,7 +52,7 @@ class ModelEmbedder:
             weights_sha256=spec.weights_sha256,
             pooling="+".join(spec.pooling),
             prompt=self._options.prompt or "",
-            normalized=spec.normalize or self._options.normalize,
+            normalized=spec.normalize or bool(self._options.normalize),
             dimensions=self._options.truncate_dim or spec.dimensions,
             dtype=self._model.dtype,
             embedhub_version=__version__,
