@@ -54,8 +54,26 @@ def _path(value: str) -> Path:
     return Path(value).expanduser()
 
 
-def _setting(default: Any, *, env: str, parse: Callable[[str], Any], help: str) -> Any:
-    metadata = {"env": env, "parse": parse, "help": help}
+def _port(value: str) -> int:
+    number = int(value)
+    if not 0 <= number <= 65535:
+        raise ValueError("not a port, 0 to 65535")
+    return number
+
+
+def _names(value: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def _pairs(value: str) -> tuple[tuple[str, str], ...]:
+    pairs = [name.partition("=") for name in _names(value)]
+    if any(not name.strip() or not model.strip() for name, _, model in pairs):
+        raise ValueError("not name=model")
+    return tuple((name.strip(), model.strip()) for name, _, model in pairs)
+
+
+def _setting(default: Any, *, env: str, parse: Callable[[str], Any], help: str, group: str = "") -> Any:
+    metadata = {"env": env, "parse": parse, "help": help, "group": group}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -126,6 +144,93 @@ class Settings:
         None, env="HF_HUB_CACHE", parse=_path, help="Hugging Face's cache of models, if it is not in HF_HOME."
     )
 
+    host: str = _setting(
+        "127.0.0.1", env="EMBEDHUB_HOST", parse=str, help="Address the server listens on.", group="serve"
+    )
+    port: int = _setting(8080, env="EMBEDHUB_PORT", parse=_port, help="Port the server listens on.", group="serve")
+    allow_models: tuple[str, ...] = _setting(
+        (),
+        env="EMBEDHUB_ALLOW_MODELS",
+        parse=_names,
+        help="Patterns (such as `intfloat/*`) of models that a request may have downloaded; others must be here.",
+        group="serve",
+    )
+    model_aliases: tuple[tuple[str, str], ...] = _setting(
+        (),
+        env="EMBEDHUB_MODEL_ALIASES",
+        parse=_pairs,
+        help="Other names for models, `name=model` with commas between, such as `text-embedding-3-small=BAAI/bge-m3`.",
+        group="serve",
+    )
+    model_memory_mb: int = _setting(
+        0,
+        env="EMBEDHUB_MODEL_MEMORY_MB",
+        parse=_count,
+        help="Memory for loaded models, in MB: beyond it the one not used for longest goes. 0 is half the machine's.",
+        group="serve",
+    )
+    model_idle_seconds: int = _setting(
+        0,
+        env="EMBEDHUB_MODEL_IDLE_SECONDS",
+        parse=_count,
+        help="Unload a model that was not used for so long; 0 never does.",
+        group="serve",
+    )
+    cache_mb: int = _setting(
+        64, env="EMBEDHUB_CACHE_MB", parse=_count, help="Memory for vectors computed before, in MB.", group="serve"
+    )
+    cache_disk_mb: int = _setting(
+        0,
+        env="EMBEDHUB_CACHE_DISK_MB",
+        parse=_count,
+        help="Disk for vectors computed before, in MB, in EMBEDHUB_HOME/cache; 0 keeps none there.",
+        group="serve",
+    )
+    queue_texts: int = _setting(
+        100_000,
+        env="EMBEDHUB_QUEUE_TEXTS",
+        parse=_positive,
+        help="Texts that may wait for a model; more are refused with status 429.",
+        group="serve",
+    )
+    max_texts: int = _setting(
+        20_000, env="EMBEDHUB_MAX_TEXTS", parse=_positive, help="Texts in one request.", group="serve"
+    )
+    max_text_characters: int = _setting(
+        1_000_000,
+        env="EMBEDHUB_MAX_TEXT_CHARACTERS",
+        parse=_positive,
+        help="Characters of one text.",
+        group="serve",
+    )
+    max_tokens: int = _setting(
+        8_000_000, env="EMBEDHUB_MAX_TOKENS", parse=_positive, help="Tokens in one request.", group="serve"
+    )
+    max_body_mb: int = _setting(
+        64,
+        env="EMBEDHUB_MAX_BODY_MB",
+        parse=_positive,
+        help="Size of one request's body, also after decompression, in MB.",
+        group="serve",
+    )
+    body_seconds: int = _setting(
+        30,
+        env="EMBEDHUB_BODY_SECONDS",
+        parse=_positive,
+        help="How long a client may pause while it sends a request.",
+        group="serve",
+    )
+    answer_seconds: int = _setting(
+        600, env="EMBEDHUB_ANSWER_SECONDS", parse=_positive, help="How long a request may take.", group="serve"
+    )
+    grace_seconds: int = _setting(
+        30,
+        env="EMBEDHUB_GRACE_SECONDS",
+        parse=_count,
+        help="How long a server that is told to stop goes on with what it has begun.",
+        group="serve",
+    )
+
     # Not a setting: a Hub named by a `.env` file that came with somebody's folder must not be sent the user's token.
     without_token: bool = False
 
@@ -146,7 +251,7 @@ class Settings:
 
 
 def table() -> tuple[Field[Any], ...]:
-    """Every setting, in order; `field.metadata` holds `env`, `parse` and `help`."""
+    """Every setting, in order; `field.metadata` holds `env`, `parse`, `help` and `group` (`serve`, or empty)."""
     return tuple(field for field in fields(Settings) if field.metadata)
 
 

@@ -22,6 +22,18 @@ command line prints one line, a server maps the code to a status.
     │   ├── DatasetUnfinishedError "dataset_unfinished"   its embedding was interrupted
     │   ├── DatasetBusyError       "dataset_busy"         another process writes it
     │   └── ModelMismatchError     "model_mismatch"       asked with another model than the one that made it
+    ├── ServiceError               "service"              a request to a running service
+    │   ├── RequestError           "request"              a body that is not what the route reads
+    │   ├── RequestTooLargeError   "request_too_large"    more bytes, texts or tokens than the limits allow
+    │   ├── UnsupportedTaskError   "task_unsupported"     the model is of a kind that cannot do this
+    │   ├── ModelLoadingError      "model_loading"        not loaded yet, and the caller did not want to wait
+    │   ├── OverloadedError        "overloaded"           the queue is full
+    │   ├── UnauthorizedError      "unauthorized"         no token, or one that is not valid
+    │   ├── ForbiddenError         "forbidden"            a token that does not allow this
+    │   ├── RateLimitedError       "rate_limited"         a token's allowance is used up
+    │   ├── RequestTimeoutError    "request_timeout"      the client sent too slowly, or the answer took too long
+    │   ├── ComputationError       "computation"          the computation itself failed
+    │   └── ShuttingDownError      "shutting_down"        the service is about to stop
     └── StorageFullError           "storage_full"         no space left on the device
 """
 
@@ -145,6 +157,87 @@ class ModelMismatchError(DatasetError):
     """A dataset made by one model was asked with another."""
 
     code = "model_mismatch"
+
+
+class ServiceError(EmbedhubError):
+    """Something is wrong with a request to a running service, or with the service.
+
+    Attributes:
+        retry_after: seconds after which it is worth to try again; None when it is not.
+    """
+
+    code = "service"
+    exit_status = 7
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RequestError(ServiceError):
+    """The body is not what the route reads."""
+
+    code = "request"
+
+
+class RequestTooLargeError(ServiceError):
+    """More bytes, texts or tokens than the limits allow; the message names the limit's setting."""
+
+    code = "request_too_large"
+
+
+class UnsupportedTaskError(ServiceError):
+    """The model is of a kind that cannot do what was asked."""
+
+    code = "task_unsupported"
+
+
+class ModelLoadingError(ServiceError):
+    """The model is not loaded yet, and the caller did not want to wait; `retry_after` estimates how long it takes."""
+
+    code = "model_loading"
+
+
+class OverloadedError(ServiceError):
+    """The queue is full."""
+
+    code = "overloaded"
+
+
+class UnauthorizedError(ServiceError):
+    """No token, or one that is not valid."""
+
+    code = "unauthorized"
+
+
+class ForbiddenError(ServiceError):
+    """The token does not allow this."""
+
+    code = "forbidden"
+
+
+class RateLimitedError(ServiceError):
+    """The token's allowance is used up."""
+
+    code = "rate_limited"
+
+
+class RequestTimeoutError(ServiceError):
+    """The client sent too slowly, or the answer took longer than allowed."""
+
+    code = "request_timeout"
+
+
+class ComputationError(ServiceError):
+    """The computation itself failed; other requests are not touched by it."""
+
+    code = "computation"
+
+
+class ShuttingDownError(ServiceError):
+    """The service is about to stop."""
+
+    code = "shutting_down"
 
 
 class StorageFullError(EmbedhubError):

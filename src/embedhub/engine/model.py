@@ -159,6 +159,11 @@ class Model:
         return self._prompt(None, self._first_prompt(*_DOCUMENT_PROMPTS))
 
     @property
+    def query_prompt(self) -> str:
+        """What the model wants before a query: its prompt for queries, or its default, or nothing."""
+        return self._prompt(None, self._first_prompt("query"))
+
+    @property
     def max_seq_length(self) -> int:
         """Longest input in tokens, special tokens included."""
         return self.spec.max_tokens
@@ -293,9 +298,14 @@ class Model:
         tokenized = self._tokenizer.tokenize(
             [prompt + text for text in check_texts(texts, first)], keep=options.long_texts_keep
         )
+        skipped = self._tokenizer.count_prompt(prompt) if prompt and not self.spec.include_prompt else 0
+        return self._jobs(tokenized, options, first, skipped)
+
+    def _jobs(
+        self, tokenized: Sequence[TokenizedText], options: EncodeOptions, first: int, skipped: int
+    ) -> PreparedTexts:
         if options.long_texts == "error":
             _refuse_long(tokenized, first, self.spec.max_tokens)
-        skipped = self._tokenizer.count_prompt(prompt) if prompt and not self.spec.include_prompt else 0
         chunk = options.long_texts == "chunk"
         pieces = [text.pieces if chunk else text.pieces[:1] for text in tokenized]
         return PreparedTexts(
@@ -305,6 +315,16 @@ class Model:
             tokens=np.array([text.tokens for text in tokenized], np.int64),
             truncated=np.array([text.is_long and not chunk for text in tokenized], np.bool_),
         )
+
+    def prepare_ids(self, inputs: Sequence[Sequence[int]], options: EncodeOptions) -> PreparedTexts:
+        """The same for token ids of the model's own vocabulary; prompts do not apply.
+
+        Raises:
+            InputError: an id that the vocabulary does not have, or an empty input.
+            TextTooLongError: as `embed`.
+        """
+        tokenized = [self._tokenizer.from_ids(ids, number) for number, ids in enumerate(inputs)]
+        return self._jobs(tokenized, options, first=0, skipped=0)
 
     def compute(self, jobs: Sequence[Job], options: EncodeOptions) -> Floats:
         """Pooled vectors, float32 [jobs, encoder.width]."""

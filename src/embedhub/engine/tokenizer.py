@@ -6,13 +6,14 @@ whether to use the first or all of them, and always learns how many tokens there
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
 
-from embedhub.errors import ModelIntegrityError
+from embedhub.errors import InputError, ModelIntegrityError
 from embedhub.models import ModelSpec
 from embedhub.models.json_files import read_object
 
@@ -70,6 +71,40 @@ class TextTokenizer:
             # Half a surrogate pair is no character and cannot become UTF-8.
             encodings = tokenizer.encode_batch_fast([without_lone_surrogates(text) for text in prepared])
         return [self._text(encoding) for encoding in encodings]
+
+    def from_ids(self, ids: Sequence[int], number: int = 0) -> TokenizedText:
+        """Token ids of the model's own vocabulary as an input; special tokens are put around them if they lack.
+
+        Args:
+            ids: the ids.
+            number: which input it is, for messages.
+
+        Raises:
+            InputError: no ids, or one that the vocabulary does not have.
+        """
+        if not ids:
+            raise InputError(f"input {number} has no token ids")
+        if min(ids) < 0 or max(ids) > self.largest_id:
+            raise InputError(
+                f"input {number} has token id {max(ids)}; the model's own vocabulary has 0 to {self.largest_id}: "
+                "were the ids made by another tokenizer? Send texts instead"
+            )
+        start, end = self._around
+        content = list(ids)
+        if content[: len(start)] == start and content[len(content) - len(end) :] == end:
+            content = content[len(start) : len(content) - len(end)]
+        room = self.max_tokens - self._special
+        pieces = [content[at : at + room] for at in range(0, max(len(content), 1), room)]
+        return TokenizedText(tuple([*start, *piece, *end] for piece in pieces), len(content) + self._special)
+
+    @cached_property
+    def _around(self) -> tuple[list[int], list[int]]:
+        """The special tokens before and after every input."""
+        encoding = self._tokenizer.encode("a")
+        content = [place for place, special in enumerate(encoding.special_tokens_mask) if not special]
+        if not content:
+            return list(encoding.ids[:1]), list(encoding.ids[1:])
+        return list(encoding.ids[: content[0]]), list(encoding.ids[content[-1] + 1 :])
 
     def count_prompt(self, prompt: str) -> int:
         """Tokens that a prompt puts before a text, the leading special token included, the closing one not."""

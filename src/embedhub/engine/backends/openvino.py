@@ -155,8 +155,11 @@ class OpenVinoBackend:
 
         queue.set_callback(done)
         try:
-            for batch in batches:
-                if failures:
+            while not failures:
+                # Drawn when there is room for it and not before: what arrived meanwhile can still be part of it.
+                queue.get_idle_request_id()
+                batch = next(batches, None)
+                if batch is None:
                     break
                 queue.start_async(_inputs(batch, pool), batch)
         finally:

@@ -1,0 +1,273 @@
+"""The service: what every door calls. One request in, one answer out, whichever dialect it came in.
+
+Knows the way of a request: model, limits, plan, cache, queue, result. Refuses to know HTTP. Lives in one event loop;
+computing happens in the schedulers' threads.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic, perf_counter
+from typing import Any, TypeVar
+
+import numpy as np
+
+from embedhub.config import Settings
+from embedhub.errors import RequestTimeoutError, RequestTooLargeError
+from embedhub.runtime.cache import VectorCache, job_key
+from embedhub.runtime.loaded import LoadedModel, LoadedModels
+from embedhub.runtime.scheduler import Order, PackReport
+from embedhub.tasks import EmbedTexts, Plan, Request, prepare
+
+_Result = TypeVar("_Result")
+
+# Requests of more characters are tokenised in a thread, so that others need not wait for them.
+_SMALL_CHARACTERS = 20_000
+_SMALL_JOBS = 500
+
+# A computation younger than this proves that the service works.
+_HEALTHY_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks and how.
+
+    Attributes:
+        client: requests of one client wait for each other's turns as one.
+        use_cache: take vectors that were computed before.
+        wait: wait for a model that is not loaded yet.
+    """
+
+    client: str = ""
+    use_cache: bool = True
+    wait: bool = True
+
+
+@dataclass(slots=True)
+class Timings:
+    """Seconds a request spent: until its model was there, tokenising, waiting, computing, and in all."""
+
+    load: float = 0.0
+    tokenization: float = 0.0
+    queue: float = 0.0
+    inference: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(slots=True)
+class Answer:
+    """The result of a request, and what became of it.
+
+    Attributes:
+        result: as the task's plan gives it.
+        loaded: the model that made it.
+        tokens: tokens of each input.
+        truncated: numbers of the inputs of which only a part was read.
+        characters: characters of all inputs.
+        cached: jobs that were computed before.
+        jobs: jobs in all.
+        method: how the result came about, where there are several ways.
+        timings: seconds.
+    """
+
+    result: Any
+    loaded: LoadedModel
+    tokens: np.ndarray[Any, np.dtype[np.int64]]
+    truncated: list[int]
+    characters: int
+    cached: int
+    jobs: int
+    method: str
+    timings: Timings
+
+
+@dataclass(slots=True)
+class Totals:
+    """What the service has done since it began, for metrics; per model where a model is named."""
+
+    packs: int = 0
+    pack_jobs: int = 0
+    pack_tokens: int = 0
+    pack_computed_tokens: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
+
+
+@dataclass
+class Service:
+    """Answers requests with the models of one process.
+
+    Args:
+        config: the settings.
+        models: names to load first; the first is the default model.
+
+    Use `start` and `close`, both in the loop that asks.
+    """
+
+    config: Settings
+    models: Iterable[str] = ()
+    totals: dict[str, Totals] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        folder = self.config.home / "cache" if self.config.cache_disk_mb else None
+        self.cache = VectorCache(self.config.cache_mb << 20, folder, self.config.cache_disk_mb << 20)
+        self.loaded = LoadedModels(self.config, self.models, self._deliver, self._count_pack)
+        self._computed_at = float("-inf")
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def start(self, *, preload: bool = True) -> None:
+        """Begin, and load the models that are always there.
+
+        Raises:
+            EmbedhubError: one of them cannot be loaded.
+        """
+        self._loop = asyncio.get_running_loop()
+        if preload:
+            await self.loaded.preload()
+
+    async def close(self) -> None:
+        """Drop every model. What still waits fails."""
+        await self.loaded.close()
+        self.cache.close()
+
+    async def run(self, model: str | None, request: Request, caller: Caller = Caller()) -> Answer:
+        """Answer a request.
+
+        Args:
+            model: what the request calls its model; None is the default one.
+            request: one of `tasks.REQUESTS`.
+            caller: who asks.
+
+        Raises:
+            EmbedhubError: something is wrong with the request, the model or the service.
+            asyncio.CancelledError: the caller went away; nothing is computed for it any more.
+        """
+        start = perf_counter()
+        characters = self._check_size(request.texts)
+        async with asyncio.timeout(self.config.answer_seconds) as limit:
+            try:
+                async with self.loaded.use(model, wait=caller.wait) as loaded:
+                    return await self._answer(loaded, request, caller, characters, start)
+            except TimeoutError as error:
+                if not limit.expired():
+                    raise
+                raise RequestTimeoutError(
+                    f"no answer within {self.config.answer_seconds} s (EMBEDHUB_ANSWER_SECONDS)", retry_after=1
+                ) from error
+
+    async def healthy(self) -> bool:
+        """Whether the service computes: it did within the last seconds, or does so now."""
+        if monotonic() - self._computed_at < _HEALTHY_SECONDS:
+            return True
+        try:
+            async with asyncio.timeout(_HEALTHY_SECONDS):
+                await self.run(None, EmbedTexts(["health"]), Caller(client="health", use_cache=False))
+        except Exception:  # noqa: BLE001 - whatever the reason, it does not compute
+            return False
+        return True
+
+    async def _answer(
+        self, loaded: LoadedModel, request: Request, caller: Caller, characters: int, start: float
+    ) -> Answer:
+        ready = perf_counter()
+        plan = await _in_thread(characters > _SMALL_CHARACTERS, lambda: prepare(loaded.model, request))
+        tokenized = perf_counter()
+        total = int(plan.tokens.sum())
+        if total > self.config.max_tokens:
+            raise RequestTooLargeError(
+                f"the request has {total} tokens, {self.config.max_tokens} are allowed (EMBEDHUB_MAX_TOKENS)"
+            )
+        outputs, order, cached = await self._outputs(loaded, plan, caller)
+        result = await _in_thread(len(plan.jobs) > _SMALL_JOBS, lambda: plan.finish(outputs))
+        timings = Timings(load=ready - start, tokenization=tokenized - ready, total=perf_counter() - start)
+        if order is not None:
+            timings.queue = order.started_at - order.queued_at
+            timings.inference = order.finished_at - order.started_at
+        return Answer(
+            result=result,
+            loaded=loaded,
+            tokens=plan.tokens,
+            truncated=np.flatnonzero(plan.truncated).tolist(),
+            characters=characters,
+            cached=cached,
+            jobs=len(plan.jobs),
+            method=plan.method,
+            timings=timings,
+        )
+
+    async def _outputs(self, loaded: LoadedModel, plan: Plan[Any], caller: Caller) -> tuple[Any, Order | None, int]:
+        """Outputs of a plan's jobs, the order that computed them, and how many were computed before."""
+        if plan.of_tokens or not self.cache.enabled or not caller.use_cache:
+            order = await self._compute(loaded, Order(caller.client, plan.jobs, of_tokens=plan.of_tokens))
+            return order.outputs, order, 0
+        keys = [job_key(job, loaded.namespace) for job in plan.jobs]
+        known = self.cache.get(keys)
+        # A text that comes several times in a request is computed once.
+        missing = {key: place for place, key in enumerate(keys) if known[place] is None}
+        hits = len(keys) - len(missing)
+        totals = self._totals(loaded.name)
+        totals.cache_hits += hits
+        totals.cache_misses += len(missing)
+        if not missing:
+            return np.stack(known), None, hits  # type: ignore[arg-type]
+        order = await self._compute(loaded, Order(caller.client, [plan.jobs[place] for place in missing.values()]))
+        fresh = dict(zip(missing, order.outputs, strict=True))
+        self.cache.put(fresh)
+        if hits == 0:
+            return order.outputs, order, 0
+        outputs = [fresh[key] if vector is None else vector for key, vector in zip(keys, known, strict=True)]
+        return np.stack(outputs), order, hits
+
+    async def _compute(self, loaded: LoadedModel, order: Order) -> Order:
+        order.waiter = asyncio.get_running_loop().create_future()
+        loaded.scheduler.submit(order)
+        try:
+            await order.waiter
+        except asyncio.CancelledError:
+            loaded.scheduler.cancel(order)
+            raise
+        if order.error is not None:
+            raise order.error
+        self._computed_at = monotonic()
+        return order
+
+    def _deliver(self, orders: list[Order]) -> None:
+        """From a scheduler's thread into the loop."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_wake, orders)
+
+    def _check_size(self, texts: Sequence[Any]) -> int:
+        if len(texts) > self.config.max_texts:
+            raise RequestTooLargeError(
+                f"the request has {len(texts)} texts, {self.config.max_texts} are allowed (EMBEDHUB_MAX_TEXTS)"
+            )
+        longest = max(map(len, texts), default=0)
+        if longest > self.config.max_text_characters:
+            number = next(number for number, text in enumerate(texts) if len(text) == longest)
+            raise RequestTooLargeError(
+                f"text {number} has {longest} characters, {self.config.max_text_characters} are allowed "
+                "(EMBEDHUB_MAX_TEXT_CHARACTERS)"
+            )
+        return sum(map(len, texts))
+
+    def _totals(self, name: str) -> Totals:
+        return self.totals.setdefault(name, Totals())
+
+    def _count_pack(self, name: str, pack: PackReport) -> None:
+        totals = self._totals(name)
+        totals.packs += 1
+        totals.pack_jobs += pack.jobs
+        totals.pack_tokens += pack.tokens
+        totals.pack_computed_tokens += pack.computed_tokens
+
+
+def _wake(orders: list[Order]) -> None:
+    for order in orders:
+        if not order.waiter.done():
+            order.waiter.set_result(None)
+
+
+async def _in_thread(large: bool, work: Callable[[], _Result]) -> _Result:
+    """Large work in a thread, small work at once: a thread costs more than tokenising a sentence."""
+    return await asyncio.to_thread(work) if large else work()

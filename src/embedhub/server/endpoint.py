@@ -1,0 +1,211 @@
+"""What a dialect declares: a path, the types of its bodies, and a function from a call to a reply.
+
+Knows the life of one request, once for all dialects: identity, body, answer, error, headers. A dialect neither sees
+sockets nor catches errors: it raises, and says how an error's body looks in its accent.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from embedhub.errors import EmbedhubError, RequestError
+from embedhub.runtime.service import Answer, Caller, Service
+from embedhub.server.auth import Gate, Identity
+from embedhub.server.errors import Failure, failure_of
+from embedhub.server.headers import answer_headers
+from embedhub.server.limits import read_body
+
+logger = logging.getLogger(__name__)
+
+Type = TypeVar("Type")
+
+Headers = Mapping[str, str]
+
+# A client that hangs up is looked for once an answer takes longer than this; most are quicker.
+_WATCH_AFTER_SECONDS = 0.2
+
+
+@dataclass(slots=True)
+class Call:
+    """A request as a dialect sees it.
+
+    Attributes:
+        service: answers task requests.
+        path: parameters of the path.
+        query: the query string.
+        headers: by lower-case name; of several of one name, the last.
+        body: as sent, decompressed.
+        identity: whose token it brought.
+        client: whose turn it is in the queue.
+    """
+
+    service: Service
+    path: Mapping[str, Any]
+    query: bytes
+    headers: Headers
+    body: bytes
+    identity: Identity
+    client: str
+
+    def json(self, type: type[Type] | Any) -> Any:
+        """The body as that type.
+
+        Raises:
+            RequestError: it is no JSON, or another type; the message names the place.
+        """
+        try:
+            return msgspec.json.decode(self.body, type=type)
+        except msgspec.MsgspecError as error:
+            raise RequestError(f"{error}") from error
+        except UnicodeDecodeError as error:
+            raise RequestError(f"the body is not UTF-8 ({error.reason} at byte {error.start})") from error
+        except RecursionError as error:
+            raise RequestError("the body is nested too deeply") from error
+
+    def caller(self, *, use_cache: bool = True, wait: bool = True) -> Caller:
+        """Who asks, for the service. The headers `x-use-cache` and `x-wait-for-model` have a say."""
+        return Caller(
+            client=self.client,
+            use_cache=use_cache and self.headers.get("x-use-cache", "").lower() not in ("false", "0"),
+            wait=wait or self.headers.get("x-wait-for-model", "").lower() in ("true", "1"),
+        )
+
+
+@dataclass(slots=True)
+class Reply:
+    """What goes back. `answer` is what was computed, for the headers, the log and the metrics."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One path of a dialect.
+
+    Attributes:
+        method: GET or POST.
+        path: as Starlette spells it, such as `/models/{model:path}`.
+        answer: the work.
+        fail: an error's reply in this dialect.
+        summary: one line for people.
+        dialect: for the documentation and the metrics.
+        request: type of the body; None has none.
+        response: type of the reply's body; None is not JSON.
+        scope: `public` needs no token, `read` one where the server has tokens.
+        compute_time_in_seconds: see `headers`.
+    """
+
+    method: str
+    path: str
+    answer: Callable[[Call], Awaitable[Reply]]
+    fail: Callable[[Failure], Reply]
+    summary: str
+    dialect: str
+    request: Any = None
+    response: Any = None
+    scope: str = "read"
+    compute_time_in_seconds: bool = False
+
+
+class EndpointApp:
+    """An endpoint as an ASGI application."""
+
+    def __init__(self, endpoint: Endpoint, service: Service, gate: Gate) -> None:
+        self.endpoint = endpoint
+        self._service = service
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; every error of it becomes a reply."""
+        endpoint = self.endpoint
+        scope["embedhub.endpoint"] = endpoint
+        try:
+            reply = await self._reply(scope, receive)
+            if reply.answer is not None:
+                seconds = endpoint.compute_time_in_seconds
+                reply.headers |= answer_headers(reply.answer, compute_time_in_seconds=seconds)
+        except _DisconnectedError:
+            return
+        except EmbedhubError as error:
+            failure = failure_of(error)
+            reply = endpoint.fail(failure)
+            reply.status = failure.status
+            reply.headers |= failure.headers
+        except Exception:
+            logger.exception("%s %s: a bug", scope["method"], scope["path"])
+            reply = endpoint.fail(Failure("error", "unknown error", 500))
+            reply.status = 500
+        scope["embedhub.reply"] = reply
+        headers = [(b"content-type", reply.content_type.encode()), (b"content-length", b"%d" % len(reply.body))]
+        headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in reply.headers.items()]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+
+    async def _reply(self, scope: Scope, receive: Receive) -> Reply:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        identity = self._gate.admit(headers, self.endpoint.scope)
+        body = b""
+        if self.endpoint.method == "POST":
+            body = await read_body(receive, headers, self._service.config)
+        address = scope.get("client") or ("", 0)
+        call = Call(
+            service=self._service,
+            path=scope["path_params"],
+            query=scope["query_string"],
+            headers=headers,
+            body=body,
+            identity=identity,
+            client=identity.user or address[0],
+        )
+        return await _unless_disconnected(self.endpoint.answer(call), receive)
+
+
+class _DisconnectedError(Exception):
+    """The client went away; there is nobody to answer."""
+
+
+async def _unless_disconnected(work: Awaitable[Reply], receive: Receive) -> Reply:
+    """The work's result; it is cancelled when the client hangs up."""
+    task = asyncio.current_task()
+    assert task is not None
+    watch: asyncio.Task[None] | None = None
+    gone = False
+
+    async def wait_for_the_end() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        task.cancel()
+
+    def begin() -> None:
+        nonlocal watch
+        watch = asyncio.get_running_loop().create_task(wait_for_the_end())
+
+    timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_SECONDS, begin)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if gone:
+            task.uncancel()
+            raise _DisconnectedError from None
+        raise
+    finally:
+        timer.cancel()
+        if watch is not None:
+            watch.cancel()
+
+
+def as_route(endpoint: Endpoint, service: Service, gate: Gate) -> Route:
+    """The endpoint as a route of a Starlette application."""
+    return Route(endpoint.path, EndpointApp(endpoint, service, gate), methods=[endpoint.method])

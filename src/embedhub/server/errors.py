@@ -1,0 +1,60 @@
+"""From an error's code to a status: one table for all dialects.
+
+What the body looks like is each dialect's own. A code that is not listed stands for something wrong with the input.
+"""
+
+from dataclasses import dataclass, field
+
+from embedhub.errors import EmbedhubError, ServiceError
+
+STATUSES: dict[str, int] = {
+    "error": 500,
+    "model": 500,
+    "model_integrity": 500,
+    "model_not_found": 404,
+    "model_unsupported": 501,
+    "missing_extra": 501,
+    "model_loading": 503,
+    "request_too_large": 413,
+    "overloaded": 429,
+    "rate_limited": 429,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "request_timeout": 408,
+    "computation": 500,
+    "shutting_down": 503,
+    "storage_full": 507,
+}
+
+_BAD_INPUT = 400
+
+
+@dataclass
+class Failure:
+    """An error on its way into a body.
+
+    Attributes:
+        code: of `errors`.
+        message: one line.
+        status: of HTTP.
+        retry_after: seconds after which it is worth to try again, if it is.
+        headers: to be sent with it.
+    """
+
+    code: str
+    message: str
+    status: int
+    retry_after: float | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def failure_of(error: EmbedhubError) -> Failure:
+    """An error as it is answered."""
+    failure = Failure(error.code, " ".join(str(error).split()), STATUSES.get(error.code, _BAD_INPUT))
+    failure.headers["x-error-code"] = error.code
+    if isinstance(error, ServiceError) and error.retry_after is not None:
+        failure.retry_after = error.retry_after
+        failure.headers["retry-after"] = str(max(1, round(error.retry_after)))
+    if failure.status == 401:
+        failure.headers["www-authenticate"] = "Bearer"
+    return failure

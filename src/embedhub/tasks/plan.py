@@ -1,0 +1,37 @@
+"""What every task comes down to: jobs, and what becomes of their outputs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedhub.engine.model import Model
+from embedhub.engine.packing import Job
+
+Result = TypeVar("Result", covariant=True)
+
+AnyModel = Model
+
+
+@dataclass(frozen=True)
+class Plan(Generic[Result]):
+    """A request, ready to be computed.
+
+    Attributes:
+        jobs: for the encoder.
+        tokens: int64 [n], tokens of each whole input.
+        truncated: bool [n], whether only a part of it is read.
+        finish: outputs to the result. The outputs are float32 [jobs, encoder.width], or with `of_tokens` a list of
+            float32 [tokens, H].
+        of_tokens: whether the vectors of tokens are wanted instead of pooled ones.
+        method: how the result comes about, where there are several ways; for a response's headers.
+    """
+
+    jobs: Sequence[Job]
+    tokens: NDArray[np.int64]
+    truncated: NDArray[np.bool_]
+    finish: Callable[[Any], Result]
+    of_tokens: bool = False
+    method: str = ""

@@ -1,0 +1,84 @@
+"""Texts in the order in which they answer a query: by a cross-encoder when the model is one, else by cosine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedhub.engine.model import EncodeOptions
+from embedhub.errors import InputError
+from embedhub.search.metrics import cos_sim
+from embedhub.tasks.embedding import embedding_model
+from embedhub.tasks.plan import AnyModel, Plan
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class RerankTexts:
+    """Ask for scores of texts as answers to a query, best first.
+
+    Attributes:
+        query: the query.
+        documents: the candidates.
+        top_k: how many of the best to give; None gives all.
+        raw_scores: leave out the last step, which makes a probability of a cross-encoder's logit.
+        long_texts, long_texts_keep: as in `EmbedTexts`.
+    """
+
+    query: str
+    documents: Sequence[str]
+    top_k: int | None = None
+    raw_scores: bool = False
+    long_texts: str = "truncate"
+    long_texts_keep: str = "start"
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """Everything that is to be read, in the order of the plan's tokens."""
+        return [self.query, *self.documents]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A candidate's number and its score."""
+
+    index: int
+    score: float
+
+
+def prepare_reranking(model: AnyModel, request: RerankTexts) -> Plan[list[Ranked]]:
+    """Plan of a ranking; equal scores stay in the order of the candidates."""
+    if not request.documents:
+        raise InputError("there are no texts to rank; give at least one")
+    return _cosine_ranking(model, request)
+
+
+def best_first(scores: Floats, top_k: int | None) -> list[Ranked]:
+    """Scores [n] as a ranking."""
+    order = np.argsort(-scores, kind="stable")[:top_k]
+    return [Ranked(int(index), float(scores[index])) for index in order]
+
+
+def _cosine_ranking(model: AnyModel, request: RerankTexts) -> Plan[list[Ranked]]:
+    encoder = embedding_model(model, "reranking")
+    options = EncodeOptions(long_texts=request.long_texts, long_texts_keep=request.long_texts_keep)
+    as_query = replace(options, prompt=encoder.query_prompt)
+    as_document = replace(options, prompt=encoder.document_prompt)
+    query = encoder.prepare([request.query], as_query)
+    documents = encoder.prepare(request.documents, as_document)
+
+    def finish(pooled: Floats) -> list[Ranked]:
+        first = len(query.jobs)
+        asked = encoder.finish(pooled[:first], query, as_query)
+        candidates = encoder.finish(pooled[first:], documents, as_document)
+        return best_first(cos_sim(asked, candidates)[0], request.top_k)
+
+    return Plan(
+        [*query.jobs, *documents.jobs],
+        np.concatenate([query.tokens, documents.tokens]),
+        np.concatenate([query.truncated, documents.truncated]),
+        finish=finish,
+        method="cosine",
+    )
