@@ -123,10 +123,25 @@ def arrange(lengths: Sequence[int], *, budget: int, texts: Sequence[int] | None 
         texts: which of them; None takes all.
     """
     waiting = range(len(lengths)) if texts is None else texts
-    longest = rounded_width(max(lengths[text] for text in waiting))
-    widths = {longest, *(width for width in _WIDTHS if longest < width <= budget)}
-    layouts = [Pack(_fill(waiting, lengths, width), width) for width in sorted(widths)]
-    return min(layouts, key=lambda pack: pack.computed_tokens * (_ATTENTION_BALANCE + pack.width))
+    longest_first = sorted(waiting, key=lambda text: -lengths[text])
+    total = sum(lengths[text] for text in waiting)
+    longest = rounded_width(lengths[longest_first[0]])
+    best, best_cost = None, 0
+    for width in (longest, *(width for width in _WIDTHS if longest < width <= budget)):
+        # Even without any filler this width would cost more.
+        if best is not None and _cost(-(-total // width), width) >= best_cost:
+            continue
+        rows = _fill(longest_first, lengths, width)
+        cost = _cost(len(rows), width)
+        if best is None or cost < best_cost:
+            best, best_cost = Pack(rows, width), cost
+    assert best is not None
+    return best
+
+
+def _cost(rows: int, width: int) -> int:
+    """What a pack costs, in tokens times what a token costs."""
+    return rows * width * (_ATTENTION_BALANCE + width)
 
 
 def plan_packed(lengths: Sequence[int], *, budget: int) -> list[Pack]:
@@ -145,18 +160,20 @@ def rounded_width(tokens: int) -> int:
     return max(-(-tokens // step) * step, 2)
 
 
-def _fill(texts: Sequence[int], lengths: Sequence[int], width: int) -> tuple[tuple[int, ...], ...]:
+def _fill(longest_first: Sequence[int], lengths: Sequence[int], width: int) -> tuple[tuple[int, ...], ...]:
     """Rows of at most `width` tokens: first-fit decreasing."""
     rows: list[list[int]] = []
     space: list[int] = []
-    for text in sorted(texts, key=lambda text: (-lengths[text], text)):
-        row = next((row for row, free in enumerate(space) if free >= lengths[text]), None)
-        if row is None:
-            row = len(rows)
-            rows.append([])
-            space.append(width)
-        rows[row].append(text)
-        space[row] -= lengths[text]
+    for text in longest_first:
+        length = lengths[text]
+        for row, free in enumerate(space):
+            if free >= length:
+                rows[row].append(text)
+                space[row] = free - length
+                break
+        else:
+            rows.append([text])
+            space.append(width - length)
     return tuple(map(tuple, rows))
 
 
