@@ -1,6 +1,7 @@
 """`Model` as a user meets it, on the tiny model: what goes in, what comes out, what is said."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.engine.checkpoints import write_bert
 import embedhub
 from embedhub import EncodeOptions, Model
 from embedhub.config import Settings
+from embedhub.engine.backends.openvino import machine
 from embedhub.errors import ModelIntegrityError, SettingError, TextTooLongError, TextTypeError
 
 LONG = "that which is not " * 40
@@ -207,6 +209,25 @@ def test_tables_that_end_too_early_are_refused(tmp_path: Path, offline: Settings
     (folder / "tokenizer.json").write_text(json.dumps(vocabulary))
     with pytest.raises(ModelIntegrityError, match=r"word_embeddings.*1000001"):
         Model(folder, config=offline)
+
+
+@pytest.mark.parametrize("wrong", [None, -1e-12, "1e-12", 0, True, [1], float("nan")])
+def test_an_absurd_epsilon_is_refused(tmp_path: Path, offline: Settings, wrong: object) -> None:
+    folder = write_bert(tmp_path / "epsilon", layers=1)
+    config = json.loads((folder / "config.json").read_text()) | {"layer_norm_eps": wrong}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelIntegrityError, match=r"config\.json.*layer_norm_eps"):
+        Model(folder, config=offline)
+
+
+def test_more_threads_than_cores_are_as_many_as_there_are(
+    tiny_folder: Path, offline: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert machine(10**9, 10**9) == machine(os.cpu_count() or 1)
+    assert "1000000000 threads were asked for" in caplog.text
+    for wrong in ({"threads": -1}, {"threads": "2"}, {"streams": 1.5}):
+        with pytest.raises(SettingError, match="must be a whole number"):
+            Model(tiny_folder, config=offline, **wrong)
 
 
 def test_the_public_names_exist() -> None:
