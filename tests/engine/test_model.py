@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.engine.checkpoints import write_bert
+from tests.engine.forking import vectors_in_forks
 
 import embedhub
 from embedhub import EncodeOptions, Model
@@ -165,6 +166,10 @@ def test_threads_may_share_a_model(tiny: Model) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(tiny.encode, texts))
     assert all(np.array_equal(left, right) for left, right in zip(found, wanted, strict=True))
+
+
+def test_children_of_a_process_that_used_a_model_may_use_it(tiny_folder: Path, tmp_path: Path) -> None:
+    assert vectors_in_forks(tiny_folder, tmp_path) == "same vectors everywhere"
 
 
 def test_an_error_in_the_middle_leaves_the_model_usable(tiny: Model) -> None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from embedhub.config import available_threads, whole_number
 from embedhub.engine.backends import Take
+from embedhub.engine.backends.forks import renew_in_forks
 from embedhub.engine.packing import Batch
 from embedhub.engine.quiet_openvino import ov
 from embedhub.errors import UnsupportedModelError
@@ -140,6 +141,13 @@ class OpenVinoBackend:
         self._graphs: dict[bool, ov.Model] = {}
         self._compiled: dict[tuple[bool, int], Any] = {}
         self._lock = threading.Lock()
+        renew_in_forks(self)
+
+    def renew(self) -> object:
+        """See `forks.Renewable`."""
+        compiled, self._compiled = self._compiled, {}
+        self._lock = threading.Lock()
+        return compiled
 
     def run(self, batches: Iterable[Batch], pool: Callable[[Batch], NDArray[np.float32]] | None, take: Take) -> None:
         """See `Backend.run`. Calls from several threads take turns."""
