@@ -5,8 +5,8 @@ Each step lives in a file of its own; this one joins them. Names and defaults ar
 `SentenceTransformer`.
 """
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,39 +15,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedhub.config import DTYPES, Settings, settings
-from embedhub.engine import packing, pooling, postprocess
+from embedhub.config import DTYPES, Settings, settings, whole_number
+from embedhub.engine import packing, pooling, postprocess, prompts
 from embedhub.engine.backends.openvino import cached_tokens, machine
 from embedhub.engine.inputs import as_texts, check_texts
-from embedhub.engine.load import LoadRequest, load_backend
+from embedhub.engine.load import Background, LoadRequest, load_backend
+from embedhub.engine.options import LONG_TEXTS, SENTENCES, TOKENS, EncodeOptions, OutputForm, check_place
 from embedhub.engine.tokenizer import TextTokenizer, TokenizedText
 from embedhub.errors import SettingError, TextTooLongError
-from embedhub.models import ModelSpec, find_model
+from embedhub.models import ModelSpec, find_model, position_capacity
+
+_LOGGER = logging.getLogger(__name__)
 
 # Texts that are sorted and computed together: enough to sort well, few enough to hold their ids in memory.
 _WINDOW = 8192
 
-# Names under which models keep the prompt for documents, in order of preference.
-_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
-
-LONG_TEXTS = ("truncate", "error", "chunk")
-
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class EncodeOptions:
-    """What a caller may ask for beside the texts. Every door hands on one of these.
-
-    `prompt` None is the model's default prompt, if it has one; `batch_size` None is the setting.
-    """
-
-    prompt: str | None = None
-    normalize: bool = False
-    truncate_dim: int | None = None
-    batch_size: int | None = None
-    long_texts: str = "truncate"
-    mixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,11 +57,12 @@ class Model:
         dtype: auto, f32, bf16 or int8; None takes the setting.
         threads: CPU threads; None takes the setting.
         streams: batches computed side by side; None takes the setting.
+        device: None or cpu; there is no other.
         config: settings to use instead of the process's.
 
     Raises:
         ModelError: the model cannot be found, is damaged or cannot be run here.
-        SettingError: an unknown dtype.
+        SettingError: an unknown dtype, another device, or threads that are no whole number.
     """
 
     def __init__(
@@ -89,15 +73,17 @@ class Model:
         dtype: str | None = None,
         threads: int | None = None,
         streams: int | None = None,
+        device: str | None = None,
         config: Settings | None = None,
     ) -> None:
+        check_place(device)
         chosen = config or settings()
         asked = dtype or chosen.dtype
         if asked not in DTYPES:
             raise SettingError(f"dtype {asked!r} is not one of {', '.join(DTYPES)}")
         spec = find_model(str(name_or_path or chosen.model), revision=revision, settings=chosen)
         # Reading 90 MB for the checksum takes as long as compiling; both at once cost the longer one.
-        check = _Background(lambda: spec.weights_sha256)
+        check = Background(lambda: spec.weights_sha256)
         use = machine(chosen.threads if threads is None else threads, chosen.streams if streams is None else streams)
         self._tokenizer = TextTokenizer(spec)
         self._backend = load_backend(LoadRequest(spec, asked, use, chosen.home), self._tokenizer)
@@ -106,6 +92,19 @@ class Model:
         self.batch_size = chosen.batch_size
         check.result()
         self.spec: ModelSpec = spec
+        self._most_tokens = max(spec.max_tokens, position_capacity(spec.config) or 0)
+        self._similarity = spec.similarity
+
+    def __repr__(self) -> str:
+        return (
+            f"Model({self.spec.id!r}, dtype={self.dtype!r}, backend={self.backend!r}, "
+            f"dimensions={self.spec.dimensions}, max_seq_length={self.max_seq_length})"
+        )
+
+    @property
+    def device(self) -> str:
+        """Where it computes: always cpu."""
+        return "cpu"
 
     @property
     def dtype(self) -> str:
@@ -130,15 +129,41 @@ class Model:
     @property
     def document_prompt(self) -> str:
         """What the model wants before each text of a collection: its prompt for documents, or nothing."""
-        return self._prompt(None, self._first_prompt(*_DOCUMENT_PROMPTS))
+        return prompts.prompt_of(self.spec, None, prompts.first_prompt(self.spec, prompts.DOCUMENT))
 
     @property
     def max_seq_length(self) -> int:
-        """Longest input in tokens, special tokens included."""
+        """Longest input in tokens, special tokens included.
+
+        May be set, up to the positions the model has. Vectors of texts that are longer then differ, and so do
+        `spec.max_tokens` and `spec.fingerprint`.
+        """
         return self.spec.max_tokens
 
-    def get_sentence_embedding_dimension(self) -> int:
+    @max_seq_length.setter
+    def max_seq_length(self, tokens: int) -> None:
+        asked = whole_number("max_seq_length", tokens, low=self._tokenizer.least_tokens)
+        spec = replace(self.spec, max_tokens=asked)
+        if spec.max_tokens > self._most_tokens:
+            raise SettingError(f"max_seq_length is {tokens}, {spec.id} reads {self._most_tokens} tokens at most")
+        self._tokenizer = TextTokenizer(spec)
+        self.spec = spec
+
+    @property
+    def similarity_fn_name(self) -> str:
+        """How `similarity` compares: cosine, dot, euclidean or manhattan. May be set."""
+        return self._similarity
+
+    @similarity_fn_name.setter
+    def similarity_fn_name(self, name: str) -> None:
+        self._similarity = postprocess.similarity_named(name)
+
+    def get_embedding_dimension(self) -> int:
         """Width of a vector."""
+        return self.spec.dimensions
+
+    def get_sentence_embedding_dimension(self) -> int:
+        """Width of a vector, by the name it had before sentence-transformers 6."""
         return self.spec.dimensions
 
     def encode(
@@ -148,13 +173,19 @@ class Model:
         prompt: str | None = None,
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
-        *,
+        output_value: str | None = SENTENCES,
         precision: str = "float32",
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: str | None = None,
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
+        pool: None = None,
+        chunk_size: None = None,
+        *,
         long_texts: str = "truncate",
-    ) -> NDArray[Any]:
-        """Vectors of texts.
+    ) -> Any:
+        """Vectors of texts. A text that is cut because nothing else was asked for is told in a logged warning.
 
         Args:
             sentences: a string, or any iterable of strings (lists, NumPy arrays, pandas columns, generators).
@@ -162,39 +193,56 @@ class Model:
             prompt: text to put before each text; wins over `prompt_name`.
             batch_size: texts in a batch.
             show_progress_bar: show a bar on the terminal.
+            output_value: `sentence_embedding`, `token_embeddings`, or None for both with the token ids.
             precision: float32, float16, int8, uint8, binary or ubinary.
+            convert_to_numpy: one array; False gives a list of a vector a text.
+            convert_to_tensor: a torch tensor, if torch is installed.
+            device: None or cpu; there is no other.
             normalize_embeddings: scale vectors to length one, also if the model does not.
             truncate_dim: keep that many dimensions; vectors of length one are scaled to it again.
+            pool: None; every core is used as it is.
+            chunk_size: None, as `pool`.
             long_texts: what becomes of a text that is longer than the model reads: `truncate` reads its beginning,
                 `error` raises, `chunk` reads it in pieces and averages them by their tokens.
 
         Returns:
-            [n, dimensions] for many texts (binary: a byte for eight dimensions), [dimensions] for a lone string.
+            [n, dimensions] for many texts (binary: a byte for eight dimensions), [dimensions] for a lone string. Of
+            tokens a list of float32 [tokens, hidden size] a text; of both a list of dictionaries with `input_ids`,
+            `attention_mask`, `token_embeddings` and `sentence_embedding`, without filler. For a lone string its item.
 
         Raises:
             TextTypeError: something that is not a string.
             TextTooLongError: a text is too long and `long_texts` is `error`.
             SettingError: an argument has an impossible value.
+            MissingExtraError: a tensor is wanted and torch is not installed.
         """
+        form = OutputForm(output_value, precision, convert_to_numpy, convert_to_tensor)
+        check_place(device, pool, chunk_size)
         options = EncodeOptions(
-            prompt=self._prompt(prompt, prompt_name),
+            prompt=prompts.prompt_of(self.spec, prompt, prompt_name),
             normalize=normalize_embeddings,
             truncate_dim=truncate_dim,
             batch_size=batch_size,
             long_texts=long_texts,
         )
         texts, lone = as_texts(sentences)
-        vectors = self.embed(_with_progress(texts) if show_progress_bar else texts, options).vectors
-        converted = postprocess.quantize_embeddings(vectors, precision)
-        return converted[0] if lone else converted
+        shown = _with_progress(texts) if show_progress_bar else texts
+        if form.output_value != SENTENCES:
+            items = self._token_outputs(check_texts(shown), options, form)
+            return items[0] if lone else items
+        found = self.embed(shown, options)
+        self._tell_truncated(int(found.truncated.sum()), len(found.truncated))
+        return form.of(found.vectors, lone=lone)
 
-    def encode_query(self, sentences: Any, prompt_name: str | None = None, **options: Any) -> NDArray[Any]:
-        """`encode` with the model's prompt for queries, if it has one."""
-        return self.encode(sentences, prompt_name or self._first_prompt("query"), **options)
+    def encode_query(self, sentences: Any, prompt_name: str | None = None, *more: Any, **options: Any) -> Any:
+        """`encode` with the model's prompt for queries, or without one; never with its default prompt."""
+        return self.encode(sentences, prompt_name or prompts.first_prompt(self.spec, prompts.QUERY), *more, **options)
 
-    def encode_document(self, sentences: Any, prompt_name: str | None = None, **options: Any) -> NDArray[Any]:
-        """`encode` with the model's prompt for documents, if it has one."""
-        return self.encode(sentences, prompt_name or self._first_prompt(*_DOCUMENT_PROMPTS), **options)
+    def encode_document(self, sentences: Any, prompt_name: str | None = None, *more: Any, **options: Any) -> Any:
+        """`encode` with the model's prompt for documents, or without one; never with its default prompt."""
+        return self.encode(
+            sentences, prompt_name or prompts.first_prompt(self.spec, prompts.DOCUMENT), *more, **options
+        )
 
     def embed(self, texts: Iterable[str], options: EncodeOptions | None = None) -> Embeddings:
         """Vectors of texts, with the number of tokens of each and whether it was cut.
@@ -207,7 +255,7 @@ class Model:
         given = options or EncodeOptions()
         chosen = replace(
             given,
-            prompt=self._prompt(given.prompt, None),
+            prompt=prompts.prompt_of(self.spec, given.prompt, None),
             batch_size=self.batch_size if given.batch_size is None else given.batch_size,
         )
         if chosen.long_texts not in LONG_TEXTS:
@@ -226,18 +274,56 @@ class Model:
 
     def token_embeddings(self, sentences: Any, prompt: str | None = None) -> list[Floats]:
         """The vectors of each text's tokens, float32 [tokens, hidden size] a text; long texts are cut."""
-        texts, _ = as_texts(sentences)
-        inputs = [self._prompt(prompt, None) + text for text in check_texts(texts)]
-        ids = [text.pieces[0] for text in self._tokenizer.tokenize(inputs)]
+        texts = check_texts(as_texts(sentences)[0])
+        return [
+            vectors
+            for _, vectors in self._tokens(texts, EncodeOptions(prompt=prompts.prompt_of(self.spec, prompt, None)))
+        ]
+
+    def _tokens(self, texts: Sequence[str], options: EncodeOptions) -> list[tuple[list[int], Floats]]:
+        """Token ids and their vectors, a pair a text."""
+        tokenized = self._tokenizer.tokenize([(options.prompt or "") + text for text in texts])
+        if options.long_texts == "error":
+            _refuse_long(tokenized, 0, self.spec.max_tokens)
+        self._tell_truncated(sum(text.is_long for text in tokenized), len(texts))
+        ids = [text.pieces[0] for text in tokenized]
         found: dict[int, Floats] = {}
 
         def take(batch: packing.Batch, tokens: Floats) -> None:
             for text, start, length in zip(batch.texts, batch.starts, batch.lengths, strict=True):
                 found[text] = tokens[start : start + length].copy()
 
-        options = EncodeOptions()
         self._backend.run(self._batches(ids, options), None, take)
-        return [found[text] for text in range(len(ids))]
+        return [(each, found[text]) for text, each in enumerate(ids)]
+
+    def _token_outputs(self, texts: Sequence[str], options: EncodeOptions, form: OutputForm) -> list[Any]:
+        """What `encode` gives when more, or something else, than the vectors of the texts is wanted."""
+        if options.long_texts == "chunk":
+            raise SettingError(
+                f"long_texts chunk merges pieces to one vector a text: for output_value {SENTENCES} only"
+            )
+        tokens = self._tokens(texts, options)
+        if form.output_value == TOKENS:
+            return [vectors for _, vectors in tokens]
+        sentences = self.embed(texts, options).vectors
+        return [
+            {
+                "input_ids": np.array(ids, np.int64),
+                "attention_mask": np.ones(len(ids), np.int64),
+                "token_embeddings": vectors,
+                "sentence_embedding": sentence,
+            }
+            for (ids, vectors), sentence in zip(tokens, sentences, strict=True)
+        ]
+
+    def _tell_truncated(self, count: int, texts: int) -> None:
+        if count:
+            _LOGGER.warning(
+                "%d of %d texts: longer than %d tokens, only the beginning was read; see long_texts",
+                count,
+                texts,
+                self.spec.max_tokens,
+            )
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
         """Token ids of texts as the model reads them, padded: `input_ids` and `attention_mask`, int64 [n, longest]."""
@@ -251,8 +337,12 @@ class Model:
         return {"input_ids": ids, "attention_mask": mask}
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Floats:
-        """Scores [n, m] between two sets of vectors by the function the model was trained for."""
-        return postprocess.similarity(self.spec.similarity, embeddings1, embeddings2)
+        """Scores float32 [n, m] between two sets of vectors, by `similarity_fn_name`."""
+        return postprocess.similarity(self._similarity, embeddings1, embeddings2)
+
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Floats:
+        """Scores float32 [n] between the vectors of each pair, by `similarity_fn_name`."""
+        return postprocess.similarity_pairwise(self._similarity, embeddings1, embeddings2)
 
     def _embed_window(self, texts: Sequence[str], first: int, options: EncodeOptions) -> Embeddings:
         tokenized = self._tokenizer.tokenize([(options.prompt or "") + text for text in check_texts(texts, first)])
@@ -303,41 +393,6 @@ class Model:
             pooled = layer(pooled)
         vectors = postprocess.truncated(pooled, options.truncate_dim)
         return postprocess.normalized(vectors) if self.spec.normalize or options.normalize else vectors
-
-    def _prompt(self, prompt: str | None, name: str | None) -> str:
-        if prompt is not None:
-            return prompt
-        chosen = name or self.spec.default_prompt_name
-        if chosen is None:
-            return ""
-        if chosen not in self.spec.prompts:
-            have = ", ".join(self.spec.prompts) or "none"
-            raise SettingError(f"{self.spec.id} has no prompt {chosen!r}; it has: {have}")
-        return self.spec.prompts[chosen]
-
-    def _first_prompt(self, *names: str) -> str | None:
-        return next((name for name in names if name in self.spec.prompts), None)
-
-
-class _Background:
-    """A check that runs in a thread while something else is prepared."""
-
-    def __init__(self, work: Callable[[], object]) -> None:
-        self._work = work
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._work()
-        except Exception as error:  # noqa: BLE001 - raised again where the result is asked for
-            self._error = error
-
-    def result(self) -> None:
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
 
 
 def _windows(texts: Iterable[str]) -> Iterator[tuple[int, list[str]]]:

@@ -53,8 +53,10 @@ class OnnxBackend:
         if unknown or not outputs:
             raise UnsupportedModelError(f"{path}: inputs {', '.join(self._names)}; no token vectors can be had from it")
         self._output = outputs[0]
-        self._compile = lambda: compile_graph(model, dtype, Machine(use.threads, 1)).create_infer_request()
-        self._request = self._compile()
+        self._compile: Callable[[], Any] = lambda: compile_graph(
+            model, dtype, Machine(use.threads, 1)
+        ).create_infer_request()
+        self._request: Any = self._compile()
         self._lock = threading.Lock()
         renew_in_forks(self)
 
