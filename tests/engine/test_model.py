@@ -114,6 +114,23 @@ def test_long_texts_can_be_read_in_chunks(tiny: Model) -> None:
     assert np.abs(found.vectors[1] - merged / np.linalg.norm(merged)).max() < 1e-5
 
 
+def test_only_the_first_chunk_carries_the_prompt(tmp_path: Path, offline: Settings) -> None:
+    folder = write_bert(tmp_path / "prompted")
+    pooling = {"pooling_mode_mean_tokens": True, "include_prompt": False}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    model = Model(folder, dtype="f32", config=offline)
+    prompt, chunk = "an a of ", EncodeOptions(prompt="an a of ", long_texts="chunk")
+    words = (prompt + LONG).split()
+    pieces = model.token_embeddings([" ".join(words[start : start + 46]) for start in range(0, len(words), 46)])
+    # [CLS] and the prompt's three words are left out of the first piece, nothing of the others.
+    kept = np.concatenate([pieces[0][4:], *pieces[1:]]).mean(axis=0)
+    found = model.embed(["a", LONG, "the one"], chunk).vectors
+    assert np.abs(found[1] - kept / np.linalg.norm(kept)).max() < 1e-5
+    alone = model.encode(["a", "the one"], prompt=prompt)
+    assert np.abs(found[[0, 2]] - alone).max() < 1e-5
+    assert np.isfinite(model.embed(["", "a"], EncodeOptions(prompt=LONG, long_texts="chunk")).vectors).all()
+
+
 def test_truncate_dim_is_normalised_again(tiny: Model) -> None:
     cut = tiny.encode(["the one", "an it"], truncate_dim=8)
     whole = tiny.encode(["the one", "an it"])[:, :8]

@@ -58,3 +58,18 @@ def test_a_text_that_is_all_prompt_gives_zeros_and_no_nan() -> None:
     tokens = np.ones((batch.ids.size, 2), np.float32)
     sums = pool_matrix(batch, ("mean", "weightedmean"), skipped=5) @ tokens
     assert np.array_equal(finish_sums(sums, batch.lengths, ("mean", "weightedmean"), 5), np.zeros((1, 4)))
+
+
+@given(st.lists(st.tuples(st.integers(3, 20), st.integers(0, 2)), min_size=1, max_size=12))
+@pytest.mark.parametrize("mode", POOLING_MODES)
+def test_every_text_may_skip_another_number_of_tokens(mode: str, texts: list[tuple[int, int]]) -> None:
+    lengths = [length for length, _ in texts]
+    batch = lay_out(next_pack(lengths, budget=60), [[1] * length for length in lengths], filler=0)
+    skips = np.array([texts[text][1] for text in batch.texts])
+    tokens = np.random.default_rng(1).standard_normal((batch.ids.size, 5)).astype(np.float32)
+    found = pool_tokens(tokens, batch, (mode,), skips)
+    wanted = [
+        naive(tokens[start : start + length], mode, skip)
+        for start, length, skip in zip(batch.starts, batch.lengths, skips, strict=True)
+    ]
+    np.testing.assert_allclose(found, np.stack(wanted), rtol=2e-5, atol=2e-6)

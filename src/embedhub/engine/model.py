@@ -350,31 +350,33 @@ class Model:
             _refuse_long(tokenized, first, self.spec.max_tokens)
         chunk = options.long_texts == "chunk"
         ids = [piece for text in tokenized for piece in (text.pieces if chunk else text.pieces[:1])]
-        skipped = 0
+        skipped = np.zeros(len(ids), np.int64)
         if options.prompt and not self.spec.include_prompt:
-            skipped = self._tokenizer.count_prompt(options.prompt)
+            # Only the first piece of a text carries the prompt.
+            skipped[_first_pieces(tokenized) if chunk else slice(None)] = self._tokenizer.count_prompt(options.prompt)
         pooled = self._pooled(ids, options, skipped)
         if chunk:
-            pooled = _merge_chunks(pooled, tokenized)
+            pooled = _merge_chunks(pooled, tokenized, skipped)
         return Embeddings(
             self._finish(pooled, options),
             np.array([text.tokens for text in tokenized], np.int64),
             np.array([text.is_long and not chunk for text in tokenized], np.bool_),
         )
 
-    def _pooled(self, ids: Sequence[list[int]], options: EncodeOptions, skipped: int) -> Floats:
+    def _pooled(self, ids: Sequence[list[int]], options: EncodeOptions, skipped: NDArray[np.int64]) -> Floats:
         """Pooled vectors [n, modes * hidden] of token ids."""
         modes = self.spec.pooling
         pooled = np.empty((len(ids), self.spec.hidden_size * len(modes)), np.float32)
         whole = "max" in modes
 
         def take(batch: packing.Batch, result: Floats) -> None:
+            texts = list(batch.texts)
             if whole:
-                pooled[list(batch.texts)] = pooling.pool_tokens(result, batch, modes, skipped)
+                pooled[texts] = pooling.pool_tokens(result, batch, modes, skipped[texts])
             else:
-                pooled[list(batch.texts)] = pooling.finish_sums(result, batch.lengths, modes, skipped)
+                pooled[texts] = pooling.finish_sums(result, batch.lengths, modes, skipped[texts])
 
-        pool = None if whole else lambda batch: pooling.pool_matrix(batch, modes, skipped)
+        pool = None if whole else lambda batch: pooling.pool_matrix(batch, modes, skipped[list(batch.texts)])
         self._backend.run(self._batches(ids, options), pool, take)
         return pooled
 
@@ -409,10 +411,16 @@ def _refuse_long(texts: Sequence[TokenizedText], first: int, limit: int) -> None
             raise TextTooLongError(f"text {first + number} has {text.tokens} tokens, the model reads {limit}")
 
 
-def _merge_chunks(pooled: Floats, texts: Sequence[TokenizedText]) -> Floats:
-    """Vectors of pieces to vectors of texts: averaged by the pieces' tokens."""
-    weights = np.array([len(piece) for text in texts for piece in text.pieces], np.float32)
-    starts = np.cumsum([0, *(len(text.pieces) for text in texts)])[:-1]
+def _first_pieces(texts: Sequence[TokenizedText]) -> NDArray[np.int64]:
+    """The number of each text's first piece, where all pieces stand in a row."""
+    return np.cumsum([0, *(len(text.pieces) for text in texts)])[:-1]
+
+
+def _merge_chunks(pooled: Floats, texts: Sequence[TokenizedText], skipped: NDArray[np.int64]) -> Floats:
+    """Vectors of pieces to vectors of texts: averaged by the pieces' tokens that were pooled."""
+    lengths = np.array([len(piece) for text in texts for piece in text.pieces])
+    weights = np.maximum(lengths - skipped, 1).astype(np.float32)
+    starts = _first_pieces(texts)
     totals = np.add.reduceat(weights, starts)
     return np.asarray(np.add.reduceat(pooled * weights[:, None], starts, axis=0) / totals[:, None], np.float32)
 

@@ -15,8 +15,11 @@ from embedhub.engine.packing import Batch
 
 Floats = NDArray[np.float32]
 
+Counts = int | NDArray[np.int64]
+"""One number for all texts, or int64 [S], one a text."""
 
-def pool_matrix(batch: Batch, modes: Sequence[str], skipped: int = 0) -> Floats:
+
+def pool_matrix(batch: Batch, modes: Sequence[str], skipped: Counts = 0) -> Floats:
     """Weights [P, B*T] of the sums, P = modes * texts, mode by mode. Whole numbers, exact in bfloat16 up to 256.
 
     Args:
@@ -25,11 +28,12 @@ def pool_matrix(batch: Batch, modes: Sequence[str], skipped: int = 0) -> Floats:
         skipped: leading tokens of each text that do not count (a prompt that is not to be pooled).
     """
     count = len(batch.texts)
+    skips = np.broadcast_to(skipped, count)
     matrix = np.zeros((len(modes) * count, batch.ids.size), np.float32)
     for block, mode in enumerate(modes):
-        for number, (start, length) in enumerate(zip(batch.starts, batch.lengths, strict=True)):
+        for number, (start, length, skip) in enumerate(zip(batch.starts, batch.lengths, skips, strict=True)):
             row = matrix[block * count + number]
-            first, end = start + min(skipped, length), start + length
+            first, end = start + min(skip, length), start + length
             if mode == "cls":
                 row[first if first < end else start] = 1
             elif mode == "lasttoken":
@@ -41,7 +45,7 @@ def pool_matrix(batch: Batch, modes: Sequence[str], skipped: int = 0) -> Floats:
     return matrix
 
 
-def finish_sums(sums: Floats, lengths: NDArray[np.int64], modes: Sequence[str], skipped: int = 0) -> Floats:
+def finish_sums(sums: Floats, lengths: NDArray[np.int64], modes: Sequence[str], skipped: Counts = 0) -> Floats:
     """Sums [P, H] to vectors [S, modes * H]: divided by what the mode divides by."""
     count = len(lengths)
     counted = np.maximum(lengths - skipped, 0)
@@ -60,14 +64,15 @@ def finish_sums(sums: Floats, lengths: NDArray[np.int64], modes: Sequence[str], 
     return np.concatenate(parts, axis=1)
 
 
-def pool_tokens(tokens: Floats, batch: Batch, modes: Sequence[str], skipped: int = 0) -> Floats:
+def pool_tokens(tokens: Floats, batch: Batch, modes: Sequence[str], skipped: Counts = 0) -> Floats:
     """Token vectors [B*T, H] to vectors [S, modes * H]."""
     sums = pool_matrix(batch, modes, skipped) @ tokens
     count = len(batch.texts)
+    skips = np.broadcast_to(skipped, count)
     for block, mode in enumerate(modes):
         if mode != "max":
             continue
-        for number, (start, length) in enumerate(zip(batch.starts, batch.lengths, strict=True)):
-            first = start + min(skipped, length - 1)
+        for number, (start, length, skip) in enumerate(zip(batch.starts, batch.lengths, skips, strict=True)):
+            first = start + min(skip, length - 1)
             sums[block * count + number] = tokens[first : start + length].max(axis=0)
     return finish_sums(sums, batch.lengths, modes, skipped)
