@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embedhub.engine.model import EncodeOptions, Model
+    from embedhub.engine.model import Model
+    from embedhub.engine.options import EncodeOptions
     from embedhub.engine.postprocess import quantize_embeddings
     from embedhub.runtime.collection import EmbeddedDataset
     from embedhub.search import semantic_search
@@ -18,7 +19,7 @@ __all__ = ["EmbeddedDataset", "EncodeOptions", "Model", "quantize_embeddings", "
 
 _HOMES = {
     "EmbeddedDataset": "embedhub.runtime.collection",
-    "EncodeOptions": "embedhub.engine.model",
+    "EncodeOptions": "embedhub.engine.options",
     "Model": "embedhub.engine.model",
     "quantize_embeddings": "embedhub.engine.postprocess",
     "semantic_search": "embedhub.search",

@@ -169,9 +169,11 @@ def test_semantic_search_leaves_out_what_a_callable_scores_nan() -> None:
     assert [hit["corpus_id"] for hit in found[0]] == [2, 0]
 
 
-def test_semantic_search_refuses_chunks_of_nothing() -> None:
-    with pytest.raises(SettingError, match="chunk_size"):
-        semantic_search([[1.0]], [[1.0]], query_chunk_size=0)
+@pytest.mark.parametrize("name", ["query_chunk_size", "corpus_chunk_size", "top_k"])
+@pytest.mark.parametrize("wrong", [0, "2", 1.5])
+def test_semantic_search_refuses_impossible_numbers(name: str, wrong: Any) -> None:
+    with pytest.raises(SettingError, match=name):
+        semantic_search([[1.0]], [[1.0]], **{name: wrong})
 
 
 @pytest.mark.reference

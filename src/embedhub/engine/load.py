@@ -4,6 +4,8 @@ Knows the order of preference: our own graph, the repository's ONNX export, tran
 both ways out.
 """
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,28 @@ class LoadRequest:
     dtype: str
     use: Machine
     home: Path
+
+
+class Background:
+    """A check that runs in a thread while something else is prepared."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._work = work
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001 - raised again where the result is asked for
+            self._error = error
+
+    def result(self) -> None:
+        """Wait for the check, and raise what it raised."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
 
 
 def load_backend(request: LoadRequest, tokenizer: TextTokenizer) -> Backend:

@@ -39,6 +39,12 @@ class TokenizedText:
 class TextTokenizer:
     """The tokenizer of one model.
 
+    Attributes:
+        max_tokens: longest input, special tokens included.
+        least_tokens: shortest input that has room for a token of a text.
+        largest_id: largest token id that it gives.
+        filler: token id for places without a text.
+
     Raises:
         ModelIntegrityError: no tokenizer file, or one that cannot be read.
     """
@@ -50,7 +56,8 @@ class TextTokenizer:
         self._tokenizer.no_padding()
         self.largest_id = max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
         self._special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
-        if self.max_tokens <= self._special:
+        self.least_tokens = self._special + 1
+        if self.max_tokens < self.least_tokens:
             raise ModelIntegrityError(f"{spec.folder}: max_tokens {self.max_tokens} leaves no room for a text")
         self._tokenizer.enable_truncation(self.max_tokens, stride=0)
         self._from_the_end: Tokenizer | None = None

@@ -10,7 +10,8 @@ from pathlib import Path
 from embedhub import __version__
 from embedhub.datasets import BuildOptions, BuildReport, EmbeddedTexts, InputRequest, Progress, Provenance, build
 from embedhub.datasets import open_source as open_input
-from embedhub.engine.model import EncodeOptions, Model
+from embedhub.engine.model import Model
+from embedhub.engine.options import EncodeOptions
 from embedhub.errors import SettingError
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from embedhub.config import whole_number
 from embedhub.errors import InputError, SettingError
 from embedhub.search.metrics import (
     Floats,
@@ -176,8 +177,8 @@ def semantic_search(
         InputError: a query is not finite.
     """
     queries, corpus = checked_queries(query_embeddings, top_k), np.asarray(corpus_embeddings)
-    if min(query_chunk_size, corpus_chunk_size) < 1:
-        raise SettingError("query_chunk_size and corpus_chunk_size must be at least 1")
+    whole_number("query_chunk_size", query_chunk_size)
+    whole_number("corpus_chunk_size", corpus_chunk_size)
     if corpus.size == 0:
         return [[] for _ in queries]
     if not isinstance(score_function, str):
@@ -204,11 +205,10 @@ def checked_queries(queries: ArrayLike, top_k: int) -> NDArray[np.float32]:
     """Queries as float32 [q, dims]; one query [dims] counts as one row.
 
     Raises:
-        SettingError: `top_k` is below 1, or the queries are no matrix.
+        SettingError: `top_k` is no whole number of at least 1, or the queries are no matrix.
         InputError: a query is not finite.
     """
-    if top_k < 1:
-        raise SettingError(f"top_k must be at least 1, not {top_k}")
+    whole_number("top_k", top_k)
     with np.errstate(over="ignore"):
         matrix = np.atleast_2d(np.asarray(queries, dtype=np.float32))
     if matrix.ndim != 2:

@@ -5,6 +5,8 @@ computed side by side, a stream each (throughput): on two cores that is a third 
 first needed.
 """
 
+import logging
+import os
 import platform
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -16,11 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedhub.config import available_threads
+from embedhub.config import available_threads, whole_number
 from embedhub.engine.backends import Take
+from embedhub.engine.backends.forks import renew_in_forks
 from embedhub.engine.packing import Batch
 from embedhub.engine.quiet_openvino import ov
 from embedhub.errors import UnsupportedModelError
+
+_LOGGER = logging.getLogger(__name__)
 
 _CPU_FLAGS = Path("/proc/cpuinfo")
 
@@ -42,9 +47,19 @@ class Machine:
 
 
 def machine(threads: int = 0, streams: int = 0) -> Machine:
-    """The threads and streams to use; 0 takes every core of this process, and a stream a thread."""
-    chosen = threads or available_threads()
-    return Machine(threads=chosen, streams=min(streams or chosen, chosen))
+    """The threads and streams to use; 0 takes every core of this process, and a stream a thread.
+
+    More threads than the machine has cores are as many as it has, which is logged.
+
+    Raises:
+        SettingError: no whole number, or a negative one.
+    """
+    chosen = whole_number("threads", threads, low=0) or available_threads()
+    cores = os.cpu_count() or chosen
+    if chosen > cores:
+        _LOGGER.warning("%d threads were asked for; this machine has %d cores, so that many are used", chosen, cores)
+        chosen = cores
+    return Machine(threads=chosen, streams=min(whole_number("streams", streams, low=0) or chosen, chosen))
 
 
 def cached_tokens(hidden_size: int) -> int:
@@ -126,6 +141,13 @@ class OpenVinoBackend:
         self._graphs: dict[bool, ov.Model] = {}
         self._compiled: dict[tuple[bool, int], Any] = {}
         self._lock = threading.Lock()
+        renew_in_forks(self)
+
+    def renew(self) -> object:
+        """See `forks.Renewable`."""
+        compiled, self._compiled = self._compiled, {}
+        self._lock = threading.Lock()
+        return compiled
 
     def run(self, batches: Iterable[Batch], pool: Callable[[Batch], NDArray[np.float32]] | None, take: Take) -> None:
         """See `Backend.run`. Calls from several threads take turns."""

@@ -15,7 +15,7 @@ from embedhub.engine.quantization import SiteRange
 from embedhub.engine.quiet_openvino import ov
 from embedhub.engine.weights import Weights
 from embedhub.errors import ModelIntegrityError, UnsupportedModelError
-from embedhub.models import ModelSpec
+from embedhub.models import ModelSpec, position_capacity
 
 __all__ = ["ARCHITECTURES", "build_graph"]
 
@@ -68,8 +68,9 @@ def build_graph(
         Weights(spec.weights, architecture.prefixes),
         heads=_heads(spec, architecture.heads),
         largest_id=largest_id,
-        max_tokens=spec.max_tokens,
-        epsilon=float(spec.config.get(architecture.epsilon, 1e-12)),
+        # A model's longest input may be raised up to this after it was loaded.
+        max_tokens=max(spec.max_tokens, position_capacity(spec.config) or 0),
+        epsilon=_epsilon(spec, architecture.epsilon),
         ranges=ranges,
         observe=observe,
         observed_weights=observed_weights,
@@ -82,6 +83,13 @@ def build_graph(
         reason = str(error).strip().splitlines()[-1]
         raise ModelIntegrityError(f"{spec.folder}: config.json and the weights do not fit ({reason})") from error
     return layers.model(tokens_of_last_layer, tokens=tokens)
+
+
+def _epsilon(spec: ModelSpec, name: str) -> float:
+    epsilon = spec.config.get(name, 1e-12)
+    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
+        raise ModelIntegrityError(f"{spec.folder / 'config.json'}: {name} is {epsilon!r:.40}, not between 0 and 1")
+    return float(epsilon)
 
 
 def _heads(spec: ModelSpec, name: str) -> int:
