@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from embedhub.engine.classifier import Classifier
     from embedhub.engine.model import EncodeOptions, Model
     from embedhub.engine.postprocess import quantize_embeddings
     from embedhub.runtime.collection import EmbeddedDataset
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["EmbeddedDataset", "EncodeOptions", "Model", "quantize_embeddings", "semantic_search"]
+__all__ = ["Classifier", "EmbeddedDataset", "EncodeOptions", "Model", "quantize_embeddings", "semantic_search"]
 
 _HOMES = {
+    "Classifier": "embedhub.engine.classifier",
     "EmbeddedDataset": "embedhub.runtime.collection",
     "EncodeOptions": "embedhub.engine.model",
     "Model": "embedhub.engine.model",

@@ -5,8 +5,7 @@ Each step lives in a file of its own; this one joins them. Names and defaults ar
 `SentenceTransformer`.
 """
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,14 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedhub.config import DTYPES, Settings, settings
+from embedhub.config import Settings, settings
 from embedhub.engine import packing, pooling, postprocess
-from embedhub.engine.backends.openvino import cached_tokens, machine
 from embedhub.engine.inputs import as_texts, check_texts
-from embedhub.engine.load import LoadRequest, load_backend
+from embedhub.engine.load import EncoderRequest, load_encoder
 from embedhub.engine.tokenizer import TextTokenizer, TokenizedText
 from embedhub.errors import SettingError, TextTooLongError
-from embedhub.models import ModelSpec, find_model
+from embedhub.models import ModelSpec
 
 # Texts that are sorted and computed together: enough to sort well, few enough to hold their ids in memory.
 _WINDOW = 8192
@@ -92,20 +90,14 @@ class Model:
         config: Settings | None = None,
     ) -> None:
         chosen = config or settings()
-        asked = dtype or chosen.dtype
-        if asked not in DTYPES:
-            raise SettingError(f"dtype {asked!r} is not one of {', '.join(DTYPES)}")
-        spec = find_model(str(name_or_path or chosen.model), revision=revision, settings=chosen)
-        # Reading 90 MB for the checksum takes as long as compiling; both at once cost the longer one.
-        check = _Background(lambda: spec.weights_sha256)
-        use = machine(chosen.threads if threads is None else threads, chosen.streams if streams is None else streams)
-        self._tokenizer = TextTokenizer(spec)
-        self._backend = load_backend(LoadRequest(spec, asked, use, chosen.home), self._tokenizer)
-        self._dense = postprocess.load_dense(spec.dense)
-        self._pack_tokens = chosen.pack_tokens or cached_tokens(spec.hidden_size)
+        request = EncoderRequest(str(name_or_path or chosen.model), revision, dtype, threads, streams)
+        encoder = load_encoder(request, "embedding", TextTokenizer, chosen)
+        self._tokenizer = encoder.tokenizer
+        self._backend = encoder.backend
+        self._dense = postprocess.load_dense(encoder.spec.dense)
+        self._pack_tokens = encoder.pack_tokens
         self.batch_size = chosen.batch_size
-        check.result()
-        self.spec: ModelSpec = spec
+        self.spec: ModelSpec = encoder.spec
 
     @property
     def dtype(self) -> str:
@@ -317,27 +309,6 @@ class Model:
 
     def _first_prompt(self, *names: str) -> str | None:
         return next((name for name in names if name in self.spec.prompts), None)
-
-
-class _Background:
-    """A check that runs in a thread while something else is prepared."""
-
-    def __init__(self, work: Callable[[], object]) -> None:
-        self._work = work
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._work()
-        except Exception as error:  # noqa: BLE001 - raised again where the result is asked for
-            self._error = error
-
-    def result(self) -> None:
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
 
 
 def _windows(texts: Iterable[str]) -> Iterator[tuple[int, list[str]]]:

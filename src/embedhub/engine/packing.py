@@ -45,12 +45,13 @@ class Pack:
 
 @dataclass(frozen=True)
 class Batch:
-    """A pack as arrays: ids, positions, segments int32 [B, T]; starts and lengths int64 [S] of each text in B*T."""
+    """A pack as arrays: ids, positions, segments, types int32 [B, T]; starts and lengths int64 [S] of texts in B*T."""
 
     texts: tuple[int, ...]
     ids: NDArray[np.int32]
     positions: NDArray[np.int32]
     segments: NDArray[np.int32]
+    types: NDArray[np.int32]
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
 
@@ -126,13 +127,16 @@ def _fill(texts: Sequence[int], lengths: Sequence[int], width: int) -> tuple[tup
     return tuple(map(tuple, rows))
 
 
-def lay_out(pack: Pack, ids: Sequence[Sequence[int]], filler: int) -> Batch:
+def lay_out(
+    pack: Pack, ids: Sequence[Sequence[int]], filler: int, types: Sequence[Sequence[int]] | None = None
+) -> Batch:
     """The arrays of a pack.
 
     Args:
         pack: from a plan.
         ids: token ids of every text the plan was made for.
         filler: token id for places without a text (segment -1).
+        types: token types of every text; None for single texts, whose types are all zero.
     """
     shape = (len(pack.rows), pack.width)
     batch = Batch(
@@ -140,6 +144,7 @@ def lay_out(pack: Pack, ids: Sequence[Sequence[int]], filler: int) -> Batch:
         ids=np.full(shape, filler, np.int32),
         positions=np.zeros(shape, np.int32),
         segments=np.full(shape, -1, np.int32),
+        types=np.zeros(shape, np.int32),
         starts=np.empty(len(pack.texts), np.int64),
         lengths=np.empty(len(pack.texts), np.int64),
     )
@@ -153,6 +158,8 @@ def lay_out(pack: Pack, ids: Sequence[Sequence[int]], filler: int) -> Batch:
             batch.ids[row, place] = ids[text]
             batch.positions[row, place] = counting[:length]
             batch.segments[row, place] = segment
+            if types is not None:
+                batch.types[row, place] = types[text]
             batch.starts[number] = row * pack.width + column
             batch.lengths[number] = length
             column += length
