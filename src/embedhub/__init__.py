@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from embedhub.engine.classifier import Classifier
     from embedhub.engine.model import Model
     from embedhub.engine.options import EncodeOptions
     from embedhub.engine.postprocess import quantize_embeddings
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["EmbeddedDataset", "EncodeOptions", "Model", "quantize_embeddings", "semantic_search"]
+__all__ = ["Classifier", "EmbeddedDataset", "EncodeOptions", "Model", "quantize_embeddings", "semantic_search"]
 
 _HOMES = {
+    "Classifier": "embedhub.engine.classifier",
     "EmbeddedDataset": "embedhub.runtime.collection",
     "EncodeOptions": "embedhub.engine.options",
     "Model": "embedhub.engine.model",

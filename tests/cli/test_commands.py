@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.engine.checkpoints import write_bert
+from tests.engine.checkpoints import write_bert, write_classifier
 
 from embedhub.engine.backends.openvino import has_fast_int8
 
@@ -170,11 +170,24 @@ def test_models(environment: dict[str, str], tmp_path: Path, tiny_folder: Path) 
     assert {"id", "revision", "weights_sha256", "licence", "architecture", "dimensions", "max_tokens"} <= set(found)
     assert {"pooling", "normalize", "prompts", "dtype", "backend"} <= set(found)
     assert (found["dimensions"], found["max_tokens"], found["pooling"]) == (32, 48, "mean")
+    assert (found["kind"], "labels" in found) == ("embedding", False)
     calibrated = run(environment, "models", "calibrate", cwd=tmp_path).stdout.decode()
     assert "--dtype int8" in calibrated
     assert len(list((tmp_path / "home" / "calibrations").glob("*.npz"))) == 1
     status = 0 if has_fast_int8() else 4
     run(environment, "models", "info", tiny_folder, "--dtype", "int8", cwd=tmp_path, status=status)
+
+
+def test_a_classifier_is_described_and_not_embedded_with(environment: dict[str, str], tmp_path: Path) -> None:
+    folder = write_classifier(tmp_path / "judge", labels=2, id2label={"0": "bad", "1": "good"})
+    found = json.loads(run(environment, "models", "info", folder, "--json", cwd=tmp_path).stdout)
+    assert (found["kind"], found["labels"], found["activation"]) == ("classifier", ["bad", "good"], "softmax")
+    assert b"['bad', 'good']" in run(environment, "models", "info", folder, cwd=tmp_path).stdout
+    for words in (["models", "info", folder, "--dtype", "int8"], ["models", "calibrate", folder]):
+        assert b"f32 or bf16" in run(environment, *words, cwd=tmp_path, status=4).stderr
+    (tmp_path / "texts.txt").write_text("the one\n")
+    refused = run(environment, "embed", "texts.txt", "--model", folder, "-o", "out", cwd=tmp_path, status=4)
+    assert b"embedhub.Classifier" in refused.stderr
 
 
 @pytest.mark.skipif(not has_fast_int8(), reason="this CPU has no VNNI instructions")

@@ -12,17 +12,15 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from embedhub.config import DTYPES, Settings
-from embedhub.engine import packing, postprocess, prompts
-from embedhub.engine.backends.openvino import cached_tokens, machine
-from embedhub.engine.encoder import Encoder, Planned
+from embedhub.config import Settings
+from embedhub.engine import postprocess, prompts
 from embedhub.engine.inputs import as_texts, check_texts
-from embedhub.engine.load import Background, LoadRequest, load_backend
+from embedhub.engine.load import EncoderRequest, load_encoder
 from embedhub.engine.options import EncodeOptions
 from embedhub.engine.packing import Job
 from embedhub.engine.tokenizer import TextTokenizer, TokenizedText
-from embedhub.errors import SettingError, TextTooLongError
-from embedhub.models import ModelSpec, find_model
+from embedhub.errors import TextTooLongError
+from embedhub.models import ModelSpec
 
 # Texts that are sorted and computed together: enough to sort well, few enough to hold their ids in memory.
 _WINDOW = 8192
@@ -88,25 +86,13 @@ class Embedder:
         threads: int | None = None,
         streams: int | None = None,
     ) -> None:
-        asked = dtype or config.dtype
-        if asked not in DTYPES:
-            raise SettingError(f"dtype {asked!r} is not one of {', '.join(DTYPES)}")
-        spec = find_model(name_or_path or config.model, revision=revision, settings=config)
-        # Reading 90 MB for the checksum takes as long as compiling; both at once cost the longer one.
-        check = Background(lambda: spec.weights_sha256)
-        use = machine(config.threads if threads is None else threads, config.streams if streams is None else streams)
-        self._tokenizer = TextTokenizer(spec)
-        self.encoder = Encoder(
-            load_backend(LoadRequest(spec, asked, use, config.home), self._tokenizer),
-            modes=spec.pooling,
-            hidden_size=spec.hidden_size,
-            filler=self._tokenizer.filler,
-            pack_tokens=config.pack_tokens or cached_tokens(spec.hidden_size),
-        )
-        self._dense = postprocess.load_dense(spec.dense)
+        request = EncoderRequest(name_or_path or config.model, revision, dtype, threads, streams)
+        ready = load_encoder(request, "embedding", TextTokenizer, config)
+        self.encoder = ready.encoder
         self.batch_size = config.batch_size
-        check.result()
-        self.spec: ModelSpec = spec
+        self.spec: ModelSpec = ready.spec
+        self._tokenizer = ready.tokenizer
+        self._dense = postprocess.load_dense(ready.spec.dense)
 
     @property
     def dtype(self) -> str:
@@ -162,7 +148,7 @@ class Embedder:
             np.concatenate([part.truncated for part in parts]),
         )
 
-    def prepare(self, texts: Sequence[str], options: EncodeOptions, first: int = 0) -> PreparedTexts:
+    def prepare(self, texts: Sequence[str], options: EncodeOptions | None = None, first: int = 0) -> PreparedTexts:
         """What the encoder is to compute for texts.
 
         Args:
@@ -173,6 +159,7 @@ class Embedder:
         Raises:
             TextTypeError, TextTooLongError, SettingError: as `embed`.
         """
+        options = options or EncodeOptions()
         prompt = prompts.prompt_of(self.spec, options.prompt, None)
         tokenized = self._tokenizer.tokenize(
             [prompt + text for text in check_texts(texts, first)], keep=options.long_texts_keep
@@ -205,26 +192,6 @@ class Embedder:
         tokenized = [self._tokenizer.from_ids(ids, number) for number, ids in enumerate(inputs)]
         return self._jobs(tokenized, options, first=0, skipped=0)
 
-    def compute(self, jobs: Sequence[Job], options: EncodeOptions) -> Floats:
-        """Pooled vectors, float32 [jobs, encoder.width]."""
-        pooled = np.empty((len(jobs), self.encoder.width), np.float32)
-
-        def take(batch: packing.Batch, vectors: Floats) -> None:
-            pooled[list(batch.texts)] = vectors
-
-        self.encoder.run(self._planned(jobs, options), take)
-        return pooled
-
-    def compute_tokens(self, jobs: Sequence[Job]) -> list[Floats]:
-        """The vectors of each job's tokens, float32 [tokens, hidden size]."""
-        found: dict[int, Floats] = {}
-
-        def take(batch: packing.Batch, tokens: list[Floats]) -> None:
-            found.update(zip(batch.texts, tokens, strict=True))
-
-        self.encoder.run_tokens(self._planned(jobs, EncodeOptions()), take)
-        return [found[job] for job in range(len(jobs))]
-
     def finish(self, pooled: Floats, prepared: PreparedTexts, options: EncodeOptions) -> Floats:
         """Pooled vectors [jobs, encoder.width] to the texts' vectors [n, dimensions].
 
@@ -241,17 +208,9 @@ class Embedder:
 
     def _embed_window(self, texts: Sequence[str], first: int, options: EncodeOptions) -> Embeddings:
         prepared = self.prepare(texts, options, first)
-        vectors = self.finish(self.compute(prepared.jobs, options), prepared, options)
+        pooled = self.encoder.compute(prepared.jobs, mixed=options.mixed, batch_size=options.batch_size)
+        vectors = self.finish(pooled, prepared, options)
         return Embeddings(vectors, prepared.tokens, prepared.truncated)
-
-    def _planned(self, jobs: Sequence[Job], options: EncodeOptions) -> Iterator[Planned]:
-        lengths = [len(job.ids) for job in jobs]
-        limit = self.encoder.pack_tokens
-        if options.mixed and self.encoder.backend.packs_rows:
-            packs = packing.plan_packed(lengths, budget=limit)
-        else:
-            packs = packing.plan_sorted(lengths, batch_size=options.batch_size or self.batch_size, token_limit=limit)
-        return ((pack, jobs) for pack in packs)
 
 
 def _windows(texts: Iterable[str]) -> Iterator[tuple[int, list[str]]]:

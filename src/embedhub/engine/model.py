@@ -196,7 +196,7 @@ class Model(Embedder):
     def token_embeddings(self, sentences: Any, prompt: str | None = None) -> list[Floats]:
         """The vectors of each text's tokens, float32 [tokens, hidden size] a text; long texts are cut."""
         prepared = self._prepare_tokens(check_texts(as_texts(sentences)[0]), EncodeOptions(prompt=prompt))
-        return self.compute_tokens(prepared.jobs)
+        return self.encoder.compute_tokens(prepared.jobs)
 
     def _prepare_tokens(self, texts: Sequence[str], options: EncodeOptions) -> PreparedTexts:
         prepared = self.prepare(texts, options)
@@ -210,7 +210,7 @@ class Model(Embedder):
                 f"long_texts chunk merges pieces to one vector a text: for output_value {SENTENCES} only"
             )
         prepared = self._prepare_tokens(texts, options)
-        tokens = self.compute_tokens(prepared.jobs)
+        tokens = self.encoder.compute_tokens(prepared.jobs)
         if form.output_value == TOKENS:
             return list(tokens)
         sentences = self.embed(texts, options).vectors

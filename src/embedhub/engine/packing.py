@@ -32,10 +32,12 @@ class Job:
     Attributes:
         ids: token ids, special tokens included.
         skipped: leading tokens that do not count in the pooling (a prompt that is not to be pooled).
+        types: which text of a pair each token belongs to, 0 or 1; None for a single text.
     """
 
     ids: Sequence[int]
     skipped: int = 0
+    types: Sequence[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Batch:
     Attributes:
         texts: the S texts, as numbers of the plan.
         jobs: the same as jobs.
-        ids, positions, segments: int32 [B, T].
+        ids, positions, segments, types: int32 [B, T].
         starts, lengths: int64 [S], where each text lies in B*T.
         skipped: int64 [S], leading tokens of each text that do not count in the pooling.
     """
@@ -73,6 +75,7 @@ class Batch:
     ids: NDArray[np.int32]
     positions: NDArray[np.int32]
     segments: NDArray[np.int32]
+    types: NDArray[np.int32]
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
     skipped: NDArray[np.int64]
@@ -192,6 +195,7 @@ def lay_out(pack: Pack, jobs: Sequence[Job], filler: int) -> Batch:
         ids=np.full(shape, filler, np.int32),
         positions=np.zeros(shape, np.int32),
         segments=np.full(shape, -1, np.int32),
+        types=np.zeros(shape, np.int32),
         starts=np.empty(len(pack.texts), np.int64),
         lengths=np.empty(len(pack.texts), np.int64),
         skipped=np.array([jobs[text].skipped for text in pack.texts], np.int64),
@@ -201,12 +205,14 @@ def lay_out(pack: Pack, jobs: Sequence[Job], filler: int) -> Batch:
     for row, texts in enumerate(pack.rows):
         column = 0
         for segment, text in enumerate(texts):
-            ids = jobs[text].ids
+            ids, types = jobs[text].ids, jobs[text].types
             length = len(ids)
             place = slice(column, column + length)
             batch.ids[row, place] = ids
             batch.positions[row, place] = counting[:length]
             batch.segments[row, place] = segment
+            if types is not None:
+                batch.types[row, place] = types
             batch.starts[number] = row * pack.width + column
             batch.lengths[number] = length
             column += length

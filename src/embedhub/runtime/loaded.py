@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from time import monotonic, perf_counter
 
 from embedhub.config import Settings
+from embedhub.engine.classifier import Classifier
 from embedhub.engine.model import Model
 from embedhub.errors import ModelLoadingError, ModelNotFoundError
 from embedhub.models import find_model
@@ -186,9 +187,9 @@ class LoadedModels:
         if not asked and find_model(name, settings=config).source == "local":
             # A folder of the server that happens to be called so is nothing that a client may load.
             raise ModelNotFoundError(f"model {name} is not here")
-        model = Model(name, config=config)
+        model = _load_model(name, config)
         # The first computation compiles; nobody should wait for that in a request.
-        model.embed(["ready"])
+        model.encoder.compute(model.prepare(["ready"]).jobs)
         spec = model.spec
         return LoadedModel(
             name=name,
@@ -221,6 +222,13 @@ class LoadedModels:
         del self._loads[loaded.name]
         loaded.scheduler.close()
         return True
+
+
+def _load_model(name: str, config: Settings) -> AnyModel:
+    """The model by its kind. A classifier is not computed in int8: where that is the setting, it takes what it can."""
+    if find_model(name, settings=config).kind != "classifier":
+        return Model(name, config=config)
+    return Classifier(name, dtype="auto" if config.dtype == "int8" else None, config=config)
 
 
 def _is_ready(load: "asyncio.Task[LoadedModel]") -> bool:

@@ -128,16 +128,26 @@ class OpenVinoBackend:
         dtype: f32, bf16 or int8 (whose graph already says which layers).
         use: threads and streams.
         calibration: checksum of the calibration that an int8 graph was built with.
+        types: whether the graph has the input `types`.
     """
 
     name = "openvino"
     packs_rows = True
 
-    def __init__(self, build: Callable[[bool], ov.Model], dtype: str, use: Machine, calibration: str = "") -> None:
+    def __init__(
+        self,
+        build: Callable[[bool], ov.Model],
+        dtype: str,
+        use: Machine,
+        calibration: str = "",
+        *,
+        types: bool = False,
+    ) -> None:
         self.dtype = dtype
         self.calibration = calibration
         self._build = build
         self._use = use
+        self._types = types
         self._graphs: dict[bool, ov.Model] = {}
         self._compiled: dict[tuple[bool, int], Any] = {}
         self._lock = threading.Lock()
@@ -157,7 +167,7 @@ class OpenVinoBackend:
             if len(ahead) < 2 or self._use.streams == 1:
                 request = self._queue(pool is None, 1)[0]
                 for batch in chain(ahead, stream):
-                    request.infer(_inputs(batch, pool), share_inputs=True)
+                    request.infer(self._inputs(batch, pool), share_inputs=True)
                     take(batch, request.get_output_tensor(0).data)
             else:
                 self._run_side_by_side(chain(ahead, stream), pool, take)
@@ -183,7 +193,7 @@ class OpenVinoBackend:
                 batch = next(batches, None)
                 if batch is None:
                     break
-                queue.start_async(_inputs(batch, pool), batch)
+                queue.start_async(self._inputs(batch, pool), batch)
         finally:
             queue.wait_all()
         if failures:
@@ -198,9 +208,10 @@ class OpenVinoBackend:
             self._compiled[key] = ov.AsyncInferQueue(compiled, streams)
         return self._compiled[key]
 
-
-def _inputs(batch: Batch, pool: Callable[[Batch], NDArray[np.float32]] | None) -> list[NDArray[Any]]:
-    arrays: list[NDArray[Any]] = [batch.ids, batch.positions, batch.segments]
-    if pool is not None:
-        arrays.append(pool(batch))
-    return arrays
+    def _inputs(self, batch: Batch, pool: Callable[[Batch], NDArray[np.float32]] | None) -> list[NDArray[Any]]:
+        arrays: list[NDArray[Any]] = [batch.ids, batch.positions, batch.segments]
+        if self._types:
+            arrays.append(batch.types)
+        if pool is not None:
+            arrays.append(pool(batch))
+        return arrays
