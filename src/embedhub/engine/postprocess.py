@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from embedhub.engine.scores import sigmoid
 from embedhub.engine.weights import Weights
 from embedhub.errors import SettingError
 from embedhub.models import DenseSpec
@@ -19,10 +20,6 @@ from embedhub.search.metrics import SCORES, cos_sim, dot_score, euclidean_sim
 Floats = NDArray[np.float32]
 
 PRECISIONS = ("float32", "float16", "int8", "uint8", "binary", "ubinary")
-
-
-def _sigmoid(x: Floats) -> Floats:
-    return (1 / (1 + np.exp(-x))).astype(np.float32)
 
 
 def _gelu(x: Floats) -> Floats:
@@ -38,7 +35,7 @@ _ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
     "Identity": lambda x: x,
     "Tanh": lambda x: np.tanh(x),
     "ReLU": lambda x: np.maximum(x, 0),
-    "Sigmoid": _sigmoid,
+    "Sigmoid": sigmoid,
     "GELU": _gelu,
 }
 

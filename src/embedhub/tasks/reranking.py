@@ -70,7 +70,9 @@ def _cross_encoder_ranking(model: Classifier, request: RerankTexts) -> Plan[list
         raise UnsupportedTaskError(
             f"{model.spec.id} has {len(model.labels)} labels and cannot rank; name a cross-encoder"
         )
-    activation = score_function("identity" if request.raw_scores else model.spec.activation)
+    # CrossEncoder's rule, which knows no problem types.
+    stated = model.spec.stated_activation or "sigmoid"
+    activation = score_function("identity" if request.raw_scores else stated)
     prepared = model.prepare([(request.query, document) for document in request.documents])
     refuse_long(prepared.tokens, prepared.truncated, model.spec.max_tokens, request.long_texts)
     return Plan(
