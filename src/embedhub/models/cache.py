@@ -18,6 +18,7 @@ from embedhub.errors import ModelError, ModelIntegrityError, ModelNotFoundError
 from embedhub.models.checksums import combined
 from embedhub.models.spec import ModelSpec, read_spec
 from embedhub.models.wanted import folder_name, id_of_folder
+from embedhub.storage import whole_file
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHORT_COMMIT = re.compile(r"[0-9a-f]{7,39}")
@@ -103,9 +104,8 @@ class HuggingFaceCache:
         """Remember that a branch or tag stands at this commit."""
         path = self._repository(snapshot.id) / "refs" / revision
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        draft.write_text(snapshot.commit)
-        draft.replace(path)
+        with whole_file(path) as file:
+            file.write(snapshot.commit.encode())
 
     def note_absent(self, snapshot: Snapshot, name: str) -> None:
         """Remember, the way the Hugging Face library does, that the repository has no such file."""

@@ -9,8 +9,7 @@ vectors: recall@10 1.000 (cosine) and 0.999 (dot product, log-normal lengths).
 
 import errno
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,10 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from embedhub.errors import SettingError, StorageFullError
+from embedhub.errors import SettingError
 from embedhub.search.exact import Block, ExactIndex, Hits, RowBlock, check_dimensions, checked_queries
 from embedhub.search.metrics import SHORTEST, Floats, lengths_of, metric_named
 from embedhub.search.sealed import exclusive, opened, replacing, seal
+from embedhub.storage import storage_errors
 
 Progress = Callable[[int, int], None]
 """(rows done, rows in all), called after each block that entered the graph."""
@@ -154,7 +154,8 @@ def open_hnsw(
     with exclusive(folder):
         record = opened(folder)
         if record is None or any(record.get(name) != value for name, value in identity.items()):
-            with _full_storage_named(folder), replacing(folder) as building:
+            full = f"no space left for the search index in {folder}; free some"
+            with storage_errors(full), replacing(folder) as building:
                 record = identity | _build(building, source(), score, chosen, threads, progress)
                 seal(building, record)
         return HnswIndex(folder, record)
@@ -233,13 +234,3 @@ def _mapped(path: Path, dtype: type[Any], shape: tuple[int, ...]) -> NDArray[Any
     if 0 in shape:
         return np.empty(shape, dtype)
     return np.memmap(path, dtype=dtype, mode="r", shape=shape)
-
-
-@contextmanager
-def _full_storage_named(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        raise StorageFullError(f"no space left for the search index in {folder}; free some") from error
