@@ -1,5 +1,6 @@
 """A file embedded and asked, with the tiny model: the rooms work together."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,14 @@ from tests.engine.checkpoints import write_bert
 from embedhub import EmbeddedDataset, Model, semantic_search
 from embedhub.config import Settings
 from embedhub.datasets import BuildOptions, BuildReport, InputRequest, read_dataset
-from embedhub.errors import ColumnError, DatasetError, ModelMismatchError, ModelNotFoundError, SettingError
+from embedhub.errors import (
+    ColumnError,
+    DatasetError,
+    ModelMismatchError,
+    ModelNotFoundError,
+    SettingError,
+    TextTooLongError,
+)
 from embedhub.runtime.embedding import EmbedRequest, embed_file
 
 WORDS = ["the", "a", "of and", "to in is", "was for on", "with as by", "at from it", "an be this", "that which or"]
@@ -139,6 +147,27 @@ def test_the_input_is_looked_at_before_a_model_is_loaded(tmp_path: Path) -> None
 
     with pytest.raises(ColumnError, match="several columns"):
         embed_file(EmbedRequest(InputRequest(file), tmp_path / "out", BuildOptions()), never)
+
+
+def test_truncation_reaches_the_dataset(tiny: Model, tmp_path: Path) -> None:
+    folder = tmp_path / "in.jsonl"
+    folder.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("the", "the " * 60, "an it")))
+    request = EmbedRequest(InputRequest(folder), tmp_path / "out", BuildOptions())
+    assert embed_file(request, lambda: tiny).truncated == 1
+    assert embed_file(request, lambda: tiny).truncated == 1
+    rows = read_dataset(tmp_path / "out").truncated_rows()
+    assert rows is not None
+    assert rows.tolist() == [1]
+
+
+def test_a_forbidden_long_text_is_named_by_file_row_and_column(tiny: Model, tmp_path: Path) -> None:
+    file = tmp_path / "in.csv"
+    file.write_text("id,words\n1,the\n2," + "the " * 60 + "\n")
+    request = EmbedRequest(InputRequest(file), tmp_path / "out", BuildOptions(), prompt="an ", long_texts="error")
+    with pytest.raises(TextTooLongError) as raised:
+        embed_file(request, lambda: tiny)
+    told = f"{file}, row 2, column 'words': a text of 63 tokens, the model reads 48; --long-texts truncate reads "
+    assert str(raised.value).startswith(told)
 
 
 def test_impossible_dimensions(tiny: Model, tmp_path: Path) -> None:

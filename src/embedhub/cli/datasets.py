@@ -200,7 +200,8 @@ def _tell(report: "BuildReport") -> None:
     from embedhub.cli.output import RESULTS
 
     if report.up_to_date:
-        RESULTS.print(f"{report.path}: up to date, {report.rows:,} rows", markup=False)
+        cut = f", {report.truncated:,} truncated" if report.truncated else ""
+        RESULTS.print(f"{report.path}: up to date, {report.rows:,} rows{cut}", markup=False)
         return
     parts = [f"{report.embedded:,} texts embedded ({report.tokens:,} tokens) in {report.seconds:.2f} s"]
     counted = {

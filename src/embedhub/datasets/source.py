@@ -15,6 +15,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -188,6 +189,23 @@ class Source:
             yield table.cast(schema)
         if count != self.rows or _stamp(self._path) != self._stamp:
             raise InputFormatError(f"{self.name} changed while it was read; run the same again")
+
+    def place(self, number: int) -> str:
+        """Where a text stands, for a message: the input, the row there, the column.
+
+        Args:
+            number: row of `tables`, counted from 0; the input's is another one where rows are skipped.
+        """
+        row, seen = number, 0
+        if self.request.on_error == "skip":
+            for table in self._reader.batches(self.scan, self.text_column):
+                present = np.flatnonzero(table[self.text_column].is_valid().to_numpy())
+                if number < len(present):
+                    row = seen + int(present[number])
+                    break
+                number -= len(present)
+                seen += table.num_rows
+        return f"{self.name}, row {row + 1}, column {self.text_column!r}"
 
     def _parsed(self, text_column: str, skip: bool) -> Iterator[Any]:
         for table in self._reader.batches(self.scan, text_column):

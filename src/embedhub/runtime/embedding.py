@@ -11,7 +11,8 @@ from embedhub import __version__
 from embedhub.datasets import BuildOptions, BuildReport, EmbeddedTexts, InputRequest, Progress, Provenance, build
 from embedhub.datasets import open_source as open_input
 from embedhub.engine.model import EncodeOptions, Model
-from embedhub.errors import SettingError
+from embedhub.engine.tokenizer import TextTokenizer
+from embedhub.errors import SettingError, TextTooLongError
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,29 @@ class ModelEmbedder:
         )
 
     def embed(self, texts: Sequence[str]) -> EmbeddedTexts:
-        """Vectors of texts, in order."""
-        found = self._model.embed(texts, self._options)
-        return EmbeddedTexts(found.vectors, int(found.tokens.sum()), int(found.truncated.sum()))
+        """Vectors of texts, in order.
+
+        Raises:
+            TextTooLongError: a text is too long, and `long_texts` is `error`.
+        """
+        try:
+            found = self._model.embed(texts, self._options)
+        except TextTooLongError as error:
+            raise self._first_long(texts) or error from error
+        return EmbeddedTexts(found.vectors, int(found.tokens.sum()), found.truncated)
+
+    def _first_long(self, texts: Sequence[str]) -> TextTooLongError | None:
+        """The same error, with the text's position: the model's own counts within what it computes at once."""
+        spec = self._model.spec
+        tokenized = TextTokenizer(spec).tokenize([(self._options.prompt or "") + text for text in texts])
+        for position, text in enumerate(tokenized):
+            if text.is_long:
+                return TextTooLongError(
+                    f"a text of {text.tokens} tokens, the model reads {spec.max_tokens}; --long-texts truncate reads "
+                    "its beginning, --long-texts chunk all of it in pieces",
+                    position,
+                )
+        return None
 
 
 def embed_file(
