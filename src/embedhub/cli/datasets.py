@@ -87,6 +87,9 @@ def embed(
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the dataset.", show_default=False)] = None,
     column: Annotated[str | None, typer.Option(help="Column with the texts.", show_default=False)] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="What separates the cells of a csv; a comma if not said.", show_default=False)
+    ] = None,
     model: ModelOption = None,
     dtype: Annotated[NumberType | None, typer.Option(help="Number type.", show_default=False)] = None,
     format: Annotated[InputFormat | None, typer.Option(help="Format of the input.", show_default=False)] = None,
@@ -111,7 +114,7 @@ def embed(
             raise SettingError("standard input has no name: say where the dataset goes with --out DIR")
         out = Path(f"{_stem(Path(input).name)}-embedded")
     request = EmbedRequest(
-        input=InputRequest(input, format and str(format), column, cast("OnError", str(on_error))),
+        input=InputRequest(input, format and str(format), column, cast("OnError", str(on_error)), delimiter),
         directory=out,
         build=BuildOptions(vectors=cast("VectorType", str(vectors)), shard_rows=shard_rows),
         prompt=None if prompt is None else _as_text(prompt, "the prompt", blank=True),

@@ -208,6 +208,7 @@ def _fingerprint(source: Source, provenance: Provenance, options: BuildOptions) 
         "input": source.digest,
         "format": source.format,
         "column": request.column,
+        "delimiter": request.delimiter,
         "on_error": request.on_error,
         "vectors": options.vectors,
         "shard_rows": options.shard_rows,
