@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from embedhub.choices import InputFormat
 from embedhub.datasets.columns import choose_text_column
 from embedhub.datasets.readers.columnar import arrow_reader, parquet_reader
 from embedhub.datasets.readers.delimited import DelimitedReader, TabbedReader
@@ -48,7 +49,7 @@ _READERS: dict[str, Callable[[Path, str], Reader]] = {
     "arrow": arrow_reader,
     "txt": PlainReader,
 }
-FORMATS = tuple(_READERS)
+FORMATS = tuple(map(str, InputFormat))
 
 # These need to seek, so a compressed one is unpacked to a file first.
 _SEEKING = frozenset({"parquet", "arrow"})

@@ -57,7 +57,7 @@ class HuggingFaceCache:
             ModelNotFoundError: no snapshot, or none that is whole.
             UnsupportedModelError: a module that is not known here.
         """
-        miss = ModelNotFoundError(f"Hugging Face cache {self.root} (not there)")
+        miss = ModelNotFoundError("Hugging Face cache (not there)")
         for snapshot in self._candidates(id, revision):
             try:
                 return self.describe(snapshot)
@@ -84,11 +84,11 @@ class HuggingFaceCache:
         known = [each for each in sums if each is not None]
         return replace(spec, expected_sha256=combined(known)) if len(known) == len(sums) else spec
 
-    def models(self) -> Iterator[ModelSpec]:
-        """Every whole snapshot of every model that embeds texts; what belongs to other programs is left out."""
+    def models(self, wanted: str | None = None) -> Iterator[ModelSpec]:
+        """Every whole snapshot of every model, or of one, that embeds texts; what other programs need is left out."""
         for repository in sorted(self.root.glob("models--*")):
             id = id_of_folder(repository.name.removeprefix("models--"))
-            for snapshot in self._candidates(id, None) if id else ():
+            for snapshot in self._candidates(id, None) if id and wanted in (None, id) else ():
                 try:
                     spec = self.describe(snapshot)
                 except ModelError:

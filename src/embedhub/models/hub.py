@@ -21,6 +21,9 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 _TIMEOUT_SECONDS = 10
 
+# Characters of another library's message: some are paragraphs in a line.
+_SHOWN = 120
+
 
 def fetch_snapshot(wanted: Wanted) -> Snapshot:
     """The model's files at the newest commit of what was asked for, in the Hugging Face cache.
@@ -33,7 +36,7 @@ def fetch_snapshot(wanted: Wanted) -> Snapshot:
     """
     endpoint = wanted.settings.endpoint
     if wanted.settings.offline:
-        raise ModelNotFoundError(f"{endpoint} (not asked: HF_HUB_OFFLINE is set)")
+        raise ModelNotFoundError(f"{endpoint} (offline)")
     commit, names = _ask(wanted)
     cache = HuggingFaceCache(wanted.settings)
     snapshot = cache.snapshot(wanted.id, commit)
@@ -122,4 +125,5 @@ def _refusal(error: Exception, wanted: Wanted, *, has_token: bool) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
