@@ -1,6 +1,6 @@
 """How many of the true nearest rows the index of a large dataset finds, and when it is built.
 
-    python benchmarks/recall.py [ROWS]
+    python benchmarks/recall.py [ROWS] [SCORE]
 
 Synthetic vectors (384 wide, around 200 centres, as texts are around topics; lengths even or log-normal) become a
 dataset by the usual way, and are asked through `EmbeddedDataset`. Recall is compared with exact search. Knows no clock.
@@ -25,7 +25,6 @@ QUERIES = 500
 CASES = (
     ("cosine", 0.5),
     ("dot", 0.5),
-    ("euclidean", 0.0),
     ("euclidean", 0.5),
     ("euclidean", 1.0),
 )
@@ -84,8 +83,9 @@ def is_mapped(folder: Path) -> bool:
 def main() -> None:
     """Print a line a case."""
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 150_000
+    wanted = sys.argv[2:]
     print(f"{rows:,} rows, {QUERIES} questions, top 10")
-    for score, unevenness in CASES:
+    for score, unevenness in [case for case in CASES if not wanted or case[0] in wanted]:
         matrix = vectors(rows + QUERIES, unevenness)
         corpus, queries = matrix[:rows], matrix[rows:]
         with tempfile.TemporaryDirectory() as folder:
