@@ -55,6 +55,13 @@ def test_flags(value: str, wanted: bool) -> None:
     assert read_settings({"HF_HUB_OFFLINE": value}).offline is wanted
 
 
+def test_the_cache_folder_is_where_other_programs_look_for_it() -> None:
+    assert read_settings({}).hf_home == Path("~/.cache/huggingface").expanduser()
+    moved = {"XDG_CACHE_HOME": "/var/cache/me"}
+    assert read_settings(moved).model_cache == Path("/var/cache/me/huggingface/hub")
+    assert read_settings(moved | {"HF_HOME": "/models"}).model_cache == Path("/models/hub")
+
+
 def test_the_stored_token_is_used(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("hf_stored\n")
     assert read_settings({"HF_HOME": str(tmp_path)}).hub_token == "hf_stored"

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from dotenv import dotenv_values
 
+from embedhub.choices import NumberType
 from embedhub.errors import SettingError
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -81,7 +82,7 @@ def _setting(default: Any, *, env: str, parse: Callable[[str], Any], help: str, 
     return field(default=default, metadata=metadata)
 
 
-DTYPES = ("auto", "f32", "bf16", "int8")
+DTYPES = tuple(map(str, NumberType))
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class Settings:
         lambda: Path("~/.cache/huggingface").expanduser(),
         env="HF_HOME",
         parse=_path,
-        help="Hugging Face's folder: its cache of models (hub/) and its stored token.",
+        help="Hugging Face's folder: its cache of models (hub/) and its token; `XDG_CACHE_HOME` moves the default.",
     )
     hf_cache: Path | None = _setting(
         None, env="HF_HUB_CACHE", parse=_path, help="Hugging Face's cache of models, if it is not in HF_HOME."
@@ -285,6 +286,9 @@ def read_settings(environ: Mapping[str, str], dotenv: Path | None = None) -> Set
         except (ValueError, RuntimeError) as error:
             # RuntimeError: the home folder of a user that does not exist.
             raise SettingError(f"{name}={raw!r}: {error}") from error
+    if "hf_home" not in values and environ.get("XDG_CACHE_HOME"):
+        # As every Hugging Face program does.
+        values["hf_home"] = Path(environ["XDG_CACHE_HOME"]).expanduser() / "huggingface"
     if from_file.get("HF_ENDPOINT") and not environ.get("HF_ENDPOINT"):
         values["token"] = from_file.get("HF_TOKEN") or None
         return Settings(**values, without_token=values["token"] is None)

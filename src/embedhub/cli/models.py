@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from embedhub.cli.datasets import JsonOption, NumberType
+from embedhub.choices import NumberType
+from embedhub.cli.datasets import JsonOption
 from embedhub.config import settings
 from embedhub.errors import InputNotFoundError
 

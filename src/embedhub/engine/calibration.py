@@ -7,8 +7,6 @@ the weights, so that a calibration can never be used with other weights.
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -25,6 +23,7 @@ from embedhub.engine.quantization import RECIPE, SiteRange, fit_site
 from embedhub.engine.tokenizer import TextTokenizer
 from embedhub.errors import SettingError, UnsupportedModelError
 from embedhub.models import ModelSpec, find_model
+from embedhub.storage import whole_file
 
 _PACK_TOKENS = 512
 
@@ -174,8 +173,5 @@ def _write(path: Path, ranges: Mapping[str, SiteRange], texts: Sequence[str]) ->
         "texts_sha256": hashlib.sha256("\0".join(texts).encode("utf-8", "replace")).hexdigest(),
     }
     arrays["about"] = np.array(json.dumps(about))
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+    with whole_file(path) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)

@@ -224,7 +224,10 @@ def _windows(texts: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
 def _refuse_long(texts: Sequence[TokenizedText], first: int, limit: int) -> None:
     for number, text in enumerate(texts):
         if text.is_long:
-            raise TextTooLongError(f"text {first + number} has {text.tokens} tokens, the model reads {limit}")
+            position = first + number
+            raise TextTooLongError(
+                f"text {position} has {text.tokens} tokens, the model reads {limit}", position, text.tokens
+            )
 
 
 def _merge_pieces(pooled: Floats, prepared: PreparedTexts) -> Floats:
