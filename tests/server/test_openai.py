@@ -15,6 +15,7 @@ from tests.server.conftest import Start
 from embedhub import Model
 from embedhub.config import DEFAULT_MODEL
 from embedhub.server.dialects.openai import wire
+from embedhub.server.errors import Failure
 
 TEXTS = ["The cat sits on the mat.", "Wie spät ist es? 🦉", "x"]
 
@@ -189,6 +190,23 @@ def test_an_unknown_model_is_told_what_there_is(client: httpx.Client, name: str)
     assert DEFAULT_MODEL in error["message"]
     assert "EMBEDHUB_MODEL_ALIASES" in error["message"]
     assert str(Path.home()) not in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind", "shown"),
+    [
+        ("unauthorized", 401, "invalid_request_error", "invalid_api_key"),
+        ("rate_limited", 429, "requests", "rate_limit_exceeded"),
+        ("overloaded", 429, "requests", "rate_limit_exceeded"),
+        ("model_not_found", 404, "invalid_request_error", "model_not_found"),
+        ("request_too_large", 413, "invalid_request_error", "request_too_large"),
+        ("model_loading", 503, "server_error", "model_loading"),
+        ("error", 500, "server_error", "error"),
+    ],
+)
+def test_errors_have_openais_names(code: str, status: int, kind: str, shown: str) -> None:
+    error = json.loads(wire.failed(Failure(code, "what happened", status)).body)["error"]
+    assert (error["type"], error["code"], error["message"]) == (kind, shown, "what happened")
 
 
 def test_models_are_listed(client: httpx.Client) -> None:

@@ -3,22 +3,42 @@
 import asyncio
 import re
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openai
 import pytest
+from langchain_openai import OpenAIEmbeddings
 from pydantic import SecretStr
 
 from embedhub import Model
 from embedhub.config import DEFAULT_MODEL
 
+Make = Callable[..., OpenAIEmbeddings]
+
 TEXTS = ["The cat sits on the mat.", "Wie spät ist es? 🦉", "x"]
 
 
 @pytest.fixture
-def sdk(server: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server}/v1", api_key="none", max_retries=0)
+def sdk(server: str) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{server}/v1", api_key="none", max_retries=0) as sdk:
+        yield sdk
+
+
+@pytest.fixture
+def langchain() -> Iterator[Make]:
+    """LangChain's embeddings, whose connections are closed in the end, which LangChain leaves to chance."""
+    made: list[OpenAIEmbeddings] = []
+
+    def make(**options: Any) -> OpenAIEmbeddings:
+        made.append(OpenAIEmbeddings(**options))
+        return made[-1]
+
+    yield make
+    for embeddings in made:
+        embeddings.client._client.close()
 
 
 def test_the_sdk_gets_the_models_vectors(sdk: openai.OpenAI, default_model: Model) -> None:
@@ -66,15 +86,13 @@ def test_the_asynchronous_sdk(server: str, default_model: Model) -> None:
 
 
 def test_langchain_with_its_defaults(
-    openai_server: str, default_model: Model, cl100k_folder: Path, monkeypatch: pytest.MonkeyPatch
+    openai_server: str, default_model: Model, langchain: Make, cl100k_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # LangChain counts tokens itself, with the same file.
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(cl100k_folder))
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     monkeypatch.setenv("OPENAI_API_BASE", f"{openai_server}/v1")
-    from langchain_openai import OpenAIEmbeddings
-
-    embeddings = OpenAIEmbeddings()
+    embeddings = langchain()
     assert embeddings.model == "text-embedding-ada-002"
     wanted = default_model.encode(TEXTS, normalize_embeddings=True)
     np.testing.assert_allclose(embeddings.embed_documents(TEXTS), wanted, atol=1e-5)
@@ -89,15 +107,14 @@ def test_langchain_with_its_defaults(
 
 
 def test_langchain_averages_long_texts(
-    openai_server: str, default_model: Model, cl100k_folder: Path, monkeypatch: pytest.MonkeyPatch
+    openai_server: str, default_model: Model, langchain: Make, cl100k_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(cl100k_folder))
     import tiktoken
-    from langchain_openai import OpenAIEmbeddings
 
     # Owls take three ids each, so that most cuts go through one.
     text = "An owl 🦉 met a 猫 at noon. 🦉🦉🦉 " * 5
-    embeddings = OpenAIEmbeddings(base_url=f"{openai_server}/v1", api_key=SecretStr("none"), embedding_ctx_length=20)
+    embeddings = langchain(base_url=f"{openai_server}/v1", api_key=SecretStr("none"), embedding_ctx_length=20)
     found = np.array(embeddings.embed_documents([text, TEXTS[0]]))
     encoding = tiktoken.get_encoding("cl100k_base")
     ids = encoding.encode(text)
@@ -111,10 +128,8 @@ def test_langchain_averages_long_texts(
     np.testing.assert_allclose(found[1], default_model.encode(TEXTS[0], normalize_embeddings=True), atol=1e-5)
 
 
-def test_langchain_that_sends_texts_needs_no_setting(server: str, default_model: Model) -> None:
-    from langchain_openai import OpenAIEmbeddings
-
-    embeddings = OpenAIEmbeddings(
+def test_langchain_that_sends_texts_needs_no_setting(server: str, default_model: Model, langchain: Make) -> None:
+    embeddings = langchain(
         model=DEFAULT_MODEL, base_url=f"{server}/v1", api_key=SecretStr("none"), check_embedding_ctx_length=False
     )
     wanted = default_model.encode(TEXTS, normalize_embeddings=True)
