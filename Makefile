@@ -35,7 +35,7 @@ demo: $(VENV)/installed ## Embed 13 questions, ask one, print the answers and th
 
 test: $(VENV)/installed-check ## Run the whole self-contained suite
 	@$(BIN)/python -c "from embedhub.config import DEFAULT_MODEL, settings; from embedhub.models import find_model; find_model(DEFAULT_MODEL, settings=settings())"
-	$(BIN)/python -m pytest -m "not reference"
+	$(BIN)/python -m pytest -m "not reference and not clients"
 
 test-reference: $(REFERENCE)/installed ## Compare with torch, transformers and sentence-transformers
 	$(REFERENCE)/bin/python -m pytest -m reference

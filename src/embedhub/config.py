@@ -84,6 +84,8 @@ def _setting(default: Any, *, env: str, parse: Callable[[str], Any], help: str, 
 
 DTYPES = tuple(map(str, NumberType))
 
+TOKEN_IDS = ("refuse", "model", "cl100k")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -165,6 +167,20 @@ class Settings:
         help="Other names for models, `name=model` with commas between, such as `text-embedding-3-small=BAAI/bge-m3`.",
         group="serve",
     )
+    token_ids: str = _setting(
+        "refuse",
+        env="EMBEDHUB_TOKEN_IDS",
+        parse=_choice(*TOKEN_IDS),
+        help="Token ids over OpenAI's API: refuse them, or take them as the model's own or as OpenAI's (cl100k).",
+        group="serve",
+    )
+    tiktoken_cache: Path | None = _setting(
+        None,
+        env="TIKTOKEN_CACHE_DIR",
+        parse=_path,
+        help="Folder in which tiktoken left OpenAI's vocabulary cl100k_base; else EMBEDHUB_HOME/tiktoken.",
+        group="serve",
+    )
     model_memory_mb: int = _setting(
         0,
         env="EMBEDHUB_MODEL_MEMORY_MB",
@@ -236,6 +252,11 @@ class Settings:
 
     # Not a setting: a Hub named by a `.env` file that came with somebody's folder must not be sent the user's token.
     without_token: bool = False
+
+    @property
+    def vocabularies(self) -> Path:
+        """Folder of vocabularies that belong to no model."""
+        return self.tiktoken_cache or self.home / "tiktoken"
 
     @property
     def model_cache(self) -> Path:
