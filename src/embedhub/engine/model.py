@@ -22,7 +22,7 @@ from embedhub.engine.encoder import Encoder, Planned
 from embedhub.engine.inputs import as_texts, check_texts
 from embedhub.engine.load import LoadRequest, load_backend
 from embedhub.engine.packing import Job
-from embedhub.engine.tokenizer import TextTokenizer, TokenizedText
+from embedhub.engine.tokenizer import TextTokenizer, TokenizedText, TokenSpans
 from embedhub.errors import SettingError, TextTooLongError
 from embedhub.models import ModelSpec, find_model
 
@@ -278,6 +278,18 @@ class Model:
             ids[row, : len(each)] = each
             mask[row, : len(each)] = 1
         return {"input_ids": ids, "attention_mask": mask}
+
+    def token_spans(self, texts: Sequence[str], *, add_special_tokens: bool = True) -> list[TokenSpans]:
+        """Every token of each whole text with its place in it; nothing is cut, no prompt is put before it."""
+        return self._tokenizer.spans(texts, add_special_tokens=add_special_tokens)
+
+    def decode_ids(self, inputs: Sequence[Sequence[int]], *, skip_special_tokens: bool = True) -> list[str]:
+        """The texts that lists of token ids stand for.
+
+        Raises:
+            InputError: an id that the vocabulary does not have.
+        """
+        return self._tokenizer.decode(inputs, skip_special_tokens=skip_special_tokens)
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Floats:
         """Scores [n, m] between two sets of vectors by the function the model was trained for."""

@@ -4,7 +4,7 @@ A text that is too long is cut into pieces that are each a whole input, special 
 whether to use the first or all of them, and always learns how many tokens there were.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,44 @@ class TokenizedText:
     def is_long(self) -> bool:
         """Whether the text does not fit one input."""
         return len(self.pieces) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token and its place in its text.
+
+    Attributes:
+        id: its number in the vocabulary.
+        text: what it stands for in the text; of a special token its name.
+        special: whether the tokenizer put it there.
+        start, stop: its place in characters (code points), `text[start:stop]`; None for a special token.
+    """
+
+    id: int
+    text: str
+    special: bool
+    start: int | None
+    stop: int | None
+
+
+class TokenSpans:
+    """The tokens of one text, made one by one: a list of millions would take gigabytes."""
+
+    def __init__(self, text: str, encoding: Any) -> None:
+        self._text = text
+        self._encoding = encoding
+
+    def __len__(self) -> int:
+        return len(self._encoding)
+
+    def __iter__(self) -> Iterator[Token]:
+        encoding = self._encoding
+        parts = (encoding.ids, encoding.tokens, encoding.special_tokens_mask, encoding.offsets)
+        for id, name, special, (start, stop) in zip(*parts, strict=True):
+            if special:
+                yield Token(id, name, True, None, None)
+            else:
+                yield Token(id, self._text[start:stop], False, start, stop)
 
 
 class TextTokenizer:
@@ -84,11 +122,7 @@ class TextTokenizer:
         """
         if not ids:
             raise InputError(f"input {number} has no token ids")
-        if min(ids) < 0 or max(ids) > self.largest_id:
-            raise InputError(
-                f"input {number} has token id {max(ids)}; the model's own vocabulary has 0 to {self.largest_id}: "
-                "were the ids made by another tokenizer? Send texts instead"
-            )
+        self._check_ids(ids, number)
         start, end = self._around
         content = list(ids)
         if content[: len(start)] == start and content[len(content) - len(end) :] == end:
@@ -96,6 +130,35 @@ class TextTokenizer:
         room = self.max_tokens - self._special
         pieces = [content[at : at + room] for at in range(0, max(len(content), 1), room)]
         return TokenizedText(tuple([*start, *piece, *end] for piece in pieces), len(content) + self._special)
+
+    def spans(self, texts: Sequence[str], *, add_special_tokens: bool = True) -> list[TokenSpans]:
+        """Every token of each whole text with its place; nothing is cut."""
+        whole = [without_lone_surrogates(text.lower() if self._lower_case else text) for text in texts]
+        encodings = self._cutting_nothing.encode_batch(whole, add_special_tokens=add_special_tokens)
+        return [TokenSpans(text, encoding) for text, encoding in zip(whole, encodings, strict=True)]
+
+    def decode(self, inputs: Sequence[Sequence[int]], *, skip_special_tokens: bool = True) -> list[str]:
+        """The texts that token ids stand for, as far as a vocabulary without capitals or spaces can tell.
+
+        Raises:
+            InputError: an id that the vocabulary does not have.
+        """
+        for number, ids in enumerate(inputs):
+            self._check_ids(ids, number)
+        return list(self._tokenizer.decode_batch(inputs, skip_special_tokens=skip_special_tokens))
+
+    def _check_ids(self, ids: Sequence[int], number: int) -> None:
+        if ids and (min(ids) < 0 or max(ids) > self.largest_id):
+            raise InputError(
+                f"input {number} has token id {max(ids)}; the model's own vocabulary has 0 to {self.largest_id}: "
+                "were the ids made by another tokenizer? Send texts instead"
+            )
+
+    @cached_property
+    def _cutting_nothing(self) -> Tokenizer:
+        other = Tokenizer.from_str(self._tokenizer.to_str())
+        other.no_truncation()
+        return other
 
     @cached_property
     def _around(self) -> tuple[list[int], list[int]]:

@@ -20,6 +20,7 @@ from embedhub.errors import ModelLoadingError, ModelNotFoundError
 from embedhub.models import find_model
 from embedhub.models.wanted import is_model_id
 from embedhub.runtime.cache import model_namespace
+from embedhub.runtime.parity import Parity, measure_parity
 from embedhub.runtime.scheduler import Order, PackReport, Scheduler
 from embedhub.tasks import AnyModel
 
@@ -43,6 +44,7 @@ class LoadedModel:
         namespace: stands for it in the cache.
         memory_bytes: estimate of what it takes.
         load_seconds: how long loading took.
+        parity: how close it comes to sentence-transformers.
         used_at: seconds of `monotonic` when it was last used.
         users: requests that use it now.
     """
@@ -53,6 +55,7 @@ class LoadedModel:
     namespace: bytes
     memory_bytes: int
     load_seconds: float
+    parity: Parity
     used_at: float
     users: int = 0
 
@@ -189,6 +192,7 @@ class LoadedModels:
         model = Model(name, config=config)
         # The first computation compiles; nobody should wait for that in a request.
         model.embed(["ready"])
+        parity = measure_parity(model)
         spec = model.spec
         return LoadedModel(
             name=name,
@@ -203,6 +207,7 @@ class LoadedModels:
             namespace=model_namespace(spec.fingerprint, model.dtype, model.backend, model.calibration),
             memory_bytes=int(sum(path.stat().st_size for path in spec.weights_files) * _MEMORY_FACTOR),
             load_seconds=perf_counter() - start,
+            parity=parity,
             used_at=monotonic(),
         )
 

@@ -8,7 +8,9 @@ from starlette.applications import Starlette
 from embedhub.config import Settings
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate
+from embedhub.server.dialects.cohere.routes import ENDPOINTS as COHERE
 from embedhub.server.dialects.openai.routes import ENDPOINTS as OPENAI
+from embedhub.server.dialects.tei.routes import ENDPOINTS as TEI
 from embedhub.server.endpoint import as_route
 
 
@@ -30,4 +32,5 @@ def build_app(config: Settings, models: Iterable[str] = ()) -> Starlette:
         finally:
             await service.close()
 
-    return Starlette(routes=[as_route(endpoint, service, gate) for endpoint in OPENAI], lifespan=lifespan)
+    endpoints = (*OPENAI, *TEI, *COHERE)
+    return Starlette(routes=[as_route(endpoint, service, gate) for endpoint in endpoints], lifespan=lifespan)

@@ -12,27 +12,32 @@ from embedhub.tasks.embedding import EmbedTexts, EmbedTokens, prepare_embedding,
 from embedhub.tasks.plan import AnyModel, Plan
 from embedhub.tasks.reranking import Ranked, RerankTexts, prepare_reranking
 from embedhub.tasks.similarity import CompareTexts, prepare_similarity
+from embedhub.tasks.tokens import DecodeTokens, TokenizeTexts, prepare_decoding, prepare_tokenizing
 
 __all__ = [
     "REQUESTS",
     "AnyModel",
     "CompareTexts",
+    "DecodeTokens",
     "EmbedTexts",
     "EmbedTokens",
     "Plan",
     "Ranked",
     "Request",
     "RerankTexts",
+    "TokenizeTexts",
     "prepare",
 ]
 
-Request = EmbedTexts | EmbedTokens | CompareTexts | RerankTexts
+Request = EmbedTexts | EmbedTokens | CompareTexts | RerankTexts | TokenizeTexts | DecodeTokens
 
 REQUESTS: dict[type, Callable[[AnyModel, Any], Plan[Any]]] = {
     EmbedTexts: prepare_embedding,
     EmbedTokens: prepare_tokens,
     CompareTexts: prepare_similarity,
     RerankTexts: prepare_reranking,
+    TokenizeTexts: prepare_tokenizing,
+    DecodeTokens: prepare_decoding,
 }
 
 
