@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from embedhub.errors import UnsupportedTaskError
+from embedhub.server.dialects.cohere import wire as cohere
 from embedhub.server.dialects.cohere.routes import rerank_v1
 from embedhub.server.dialects.tei import wire
 from embedhub.server.dialects.tei.info import Info, server_info
@@ -92,7 +93,13 @@ ENDPOINTS = (
     _post("/embed_all", embed_all, "Vectors of texts' tokens", wire.EmbedAllRequest, list[list[list[float]]]),
     _post("/embed_sparse", embed_sparse, "Sparse vectors, which no model here gives", wire.EmbedAllRequest),
     _post("/predict", predict, "Labels of texts", wire.PredictRequest, wire.Predictions),
-    _post("/rerank", rerank, "Texts by their relevance to a query", wire.RerankRequest, list[wire.Rank]),
+    _post(
+        "/rerank",
+        rerank,
+        "Texts by their relevance to a query",
+        wire.RerankRequest | cohere.RerankRequest,
+        list[wire.Rank] | cohere.RerankResponse,
+    ),
     _post("/similarity", similarity, "How like one text is to others", wire.SimilarityRequest, list[float]),
     _post("/tokenize", tokenize, "Tokens of texts", wire.TokenizeRequest, list[list[wire.SimpleToken]]),
     _post("/decode", decode, "Texts of token ids", wire.DecodeRequest, list[str]),
