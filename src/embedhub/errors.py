@@ -8,7 +8,7 @@ command line prints one line, a server maps the code to a status.
     ├── InputError                 "input"                the texts handed in
     │   ├── InputNotFoundError     "input_not_found"      no such file
     │   ├── InputFormatError       "input_format"         a file that is broken, ragged or wrongly encoded
-    │   ├── EmptyInputError        "input_empty"          a file without rows
+    │   ├── EmptyInputError        "input_empty"          a file without rows, a list without texts, a text of no length
     │   ├── ColumnError            "column"               no such column, none that holds text, or several
     │   ├── TextTypeError          "text_type"            a number or null where a text should be
     │   └── TextTooLongError       "text_too_long"        longer than the model reads, and that was forbidden
@@ -74,7 +74,7 @@ class InputFormatError(InputError):
 
 
 class EmptyInputError(InputError):
-    """The file holds no row."""
+    """A file without rows, a list without texts, or a text without characters where one is wanted."""
 
     code = "input_empty"
 

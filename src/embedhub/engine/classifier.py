@@ -78,7 +78,7 @@ class Classifier:
         ready = load_encoder(request, "classifier", PairTokenizer, chosen)
         self.encoder = ready.encoder
         self.spec: ModelSpec = ready.spec
-        self._tokenizer = ready.tokenizer
+        self.tokenizer = ready.tokenizer
         self._head = load_head(ready.spec)
         self._prompt = ready.spec.prompts.get(ready.spec.default_prompt_name or "", "")
 
@@ -127,7 +127,7 @@ class Classifier:
             checked = [
                 self._prompt + each if isinstance(each, str) else (self._prompt + each[0], each[1]) for each in checked
             ]
-        tokenized = self._tokenizer.tokenize(checked)
+        tokenized = self.tokenizer.tokenize(checked)
         return PreparedInputs(
             jobs=[Job(each.ids, types=each.types) for each in tokenized],
             tokens=np.array([each.tokens for each in tokenized], np.int64),

@@ -91,7 +91,7 @@ class Embedder:
         self.encoder = ready.encoder
         self.batch_size = config.batch_size
         self.spec: ModelSpec = ready.spec
-        self._tokenizer = ready.tokenizer
+        self.tokenizer = ready.tokenizer
         self._dense = postprocess.load_dense(ready.spec.dense)
 
     @property
@@ -161,10 +161,10 @@ class Embedder:
         """
         options = options or EncodeOptions()
         prompt = prompts.prompt_of(self.spec, options.prompt, None)
-        tokenized = self._tokenizer.tokenize(
+        tokenized = self.tokenizer.tokenize(
             [prompt + text for text in check_texts(texts, first)], keep=options.long_texts_keep
         )
-        skipped = self._tokenizer.count_prompt(prompt) if prompt and not self.spec.include_prompt else 0
+        skipped = self.tokenizer.count_prompt(prompt) if prompt and not self.spec.include_prompt else 0
         return self._jobs(tokenized, options, first, skipped)
 
     def _jobs(
@@ -189,7 +189,7 @@ class Embedder:
             InputError: an id that the vocabulary does not have, or an empty input.
             TextTooLongError: as `embed`.
         """
-        tokenized = [self._tokenizer.from_ids(ids, number) for number, ids in enumerate(inputs)]
+        tokenized = [self.tokenizer.from_ids(ids, number) for number, ids in enumerate(inputs)]
         return self._jobs(tokenized, options, first=0, skipped=0)
 
     def finish(self, pooled: Floats, prepared: PreparedTexts, options: EncodeOptions) -> Floats:

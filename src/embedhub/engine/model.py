@@ -91,11 +91,11 @@ class Model(Embedder):
 
     @max_seq_length.setter
     def max_seq_length(self, tokens: int) -> None:
-        asked = whole_number("max_seq_length", tokens, low=self._tokenizer.least_tokens)
+        asked = whole_number("max_seq_length", tokens, low=self.tokenizer.least_tokens)
         spec = replace(self.spec, max_tokens=asked)
         if spec.max_tokens > self._most_tokens:
             raise SettingError(f"max_seq_length is {tokens}, {spec.id} reads {self._most_tokens} tokens at most")
-        self._tokenizer = TextTokenizer(spec)
+        self.tokenizer = TextTokenizer(spec)
         self.spec = spec
 
     @property
@@ -235,9 +235,9 @@ class Model(Embedder):
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
         """Token ids of texts as the model reads them, padded: `input_ids` and `attention_mask`, int64 [n, longest]."""
-        found = [text.pieces[0] for text in self._tokenizer.tokenize(check_texts(as_texts(texts)[0]))]
+        found = [text.pieces[0] for text in self.tokenizer.tokenize(check_texts(as_texts(texts)[0]))]
         shape = (len(found), max(map(len, found), default=0))
-        ids = np.full(shape, self._tokenizer.filler, np.int64)
+        ids = np.full(shape, self.tokenizer.filler, np.int64)
         mask = np.zeros(shape, np.int64)
         for row, each in enumerate(found):
             ids[row, : len(each)] = each

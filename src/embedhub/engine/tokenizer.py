@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
 
+from embedhub.engine.spans import TokenSpans
 from embedhub.errors import InputError, ModelIntegrityError
 from embedhub.models import ModelSpec
 from embedhub.models.json_files import read_object, text
@@ -87,6 +88,35 @@ class ModelTokenizer:
             encodings = tokenizer.encode_batch_fast([_each(without_lone_surrogates, each) for each in prepared])
         return encodings
 
+    def spans(self, texts: Sequence[str], *, add_special_tokens: bool = True) -> list[TokenSpans]:
+        """Every token of each whole text with its place; nothing is cut."""
+        whole = [without_lone_surrogates(text.lower() if self._lower_case else text) for text in texts]
+        encodings = self._cutting_nothing.encode_batch(whole, add_special_tokens=add_special_tokens)
+        return [TokenSpans(text, encoding) for text, encoding in zip(whole, encodings, strict=True)]
+
+    def decode(self, inputs: Sequence[Sequence[int]], *, skip_special_tokens: bool = True) -> list[str]:
+        """The texts that token ids stand for, as far as a vocabulary without capitals or spaces can tell.
+
+        Raises:
+            InputError: an id that the vocabulary does not have.
+        """
+        for number, ids in enumerate(inputs):
+            self._check_ids(ids, number)
+        return list(self._tokenizer.decode_batch(inputs, skip_special_tokens=skip_special_tokens))
+
+    def _check_ids(self, ids: Sequence[int], number: int) -> None:
+        if ids and (min(ids) < 0 or max(ids) > self.largest_id):
+            raise InputError(
+                f"input {number} has token id {max(ids)}; the model's own vocabulary has 0 to {self.largest_id}: "
+                "were the ids made by another tokenizer? Send texts instead"
+            )
+
+    @cached_property
+    def _cutting_nothing(self) -> Tokenizer:
+        other = Tokenizer.from_str(self._tokenizer.to_str())
+        other.no_truncation()
+        return other
+
 
 class TextTokenizer(ModelTokenizer):
     """The tokenizer of an embedding model.
@@ -129,11 +159,7 @@ class TextTokenizer(ModelTokenizer):
         """
         if not ids:
             raise InputError(f"input {number} has no token ids")
-        if min(ids) < 0 or max(ids) > self.largest_id:
-            raise InputError(
-                f"input {number} has token id {max(ids)}; the model's own vocabulary has 0 to {self.largest_id}: "
-                "were the ids made by another tokenizer? Send texts instead"
-            )
+        self._check_ids(ids, number)
         start, end = self._around
         content = list(ids)
         if content[: len(start)] == start and content[len(content) - len(end) :] == end:

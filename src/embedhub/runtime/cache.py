@@ -1,9 +1,9 @@
 """Pooled vectors that were computed before, by everything that decides them.
 
-The key is made of the token ids (so of the text, its prompt and its cut), of the tokens that the pooling skips, and of
-the model's fingerprint (weights, tokenizer, pooling), number type and calibration. What comes after the pooling (fewer
-dimensions, length one) is cheap and not part of it. In memory the vector that was not asked for longest goes first;
-on disk it is the one that was stored first.
+The key is made of the token ids (so of the text, its prompt and its cut) and their types, of the tokens that the
+pooling skips, and of the model's fingerprint (weights, tokenizer, pooling), number type and calibration. What comes
+after the pooling (fewer dimensions, length one) is cheap and not part of it. In memory the vector that was not asked
+for longest goes first; on disk it is the one that was stored first.
 """
 
 import contextlib
@@ -29,10 +29,10 @@ def job_key(job: Job, namespace: bytes) -> bytes:
     """16 bytes that stand for a job of a model.
 
     Args:
-        job: token ids and skipped tokens.
+        job: token ids, their types and skipped tokens.
         namespace: stands for the model and how it computes, at most 64 bytes.
     """
-    ids = np.asarray([job.skipped, *job.ids], np.int32)
+    ids = np.asarray([job.skipped, len(job.ids), *job.ids, *(job.types or ())], np.int32)
     return blake2b(ids.tobytes(), digest_size=16, key=namespace).digest()
 
 

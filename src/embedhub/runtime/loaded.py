@@ -21,6 +21,7 @@ from embedhub.errors import ModelLoadingError, ModelNotFoundError
 from embedhub.models import ModelSpec, find_model, installed_models
 from embedhub.models.wanted import is_model_id
 from embedhub.runtime.cache import model_namespace
+from embedhub.runtime.parity import Parity, measure_parity
 from embedhub.runtime.scheduler import Order, PackReport, Scheduler
 from embedhub.tasks import AnyModel
 
@@ -47,6 +48,7 @@ class LoadedModel:
         namespace: stands for it in the cache.
         memory_bytes: estimate of what it takes.
         load_seconds: how long loading took.
+        parity: how close it comes to sentence-transformers.
         used_at: seconds of `monotonic` when it was last used.
         users: requests that use it now.
     """
@@ -57,6 +59,7 @@ class LoadedModel:
     namespace: bytes
     memory_bytes: int
     load_seconds: float
+    parity: Parity
     used_at: float
     users: int = 0
 
@@ -211,6 +214,7 @@ class LoadedModels:
         model = _load_model(name, config)
         # The first computation compiles; nobody should wait for that in a request.
         model.encoder.compute(model.prepare(["ready"]).jobs)
+        parity = measure_parity(model)
         spec = model.spec
         return LoadedModel(
             name=name,
@@ -225,6 +229,7 @@ class LoadedModels:
             namespace=model_namespace(spec.fingerprint, model.dtype, model.backend, model.calibration),
             memory_bytes=int(sum(path.stat().st_size for path in spec.weights_files) * _MEMORY_FACTOR),
             load_seconds=perf_counter() - start,
+            parity=parity,
             used_at=monotonic(),
         )
 

@@ -198,6 +198,8 @@ class Service:
 
     async def _outputs(self, loaded: LoadedModel, plan: Plan[Any], caller: Caller) -> tuple[Any, Order | None, int]:
         """Outputs of a plan's jobs, the order that computed them, and how many were computed before."""
+        if not plan.jobs:
+            return (), None, 0
         if plan.of_tokens or not self.cache.enabled or not caller.use_cache:
             order = await self._compute(loaded, Order(caller.client, plan.jobs, of_tokens=plan.of_tokens))
             return order.outputs, order, 0

@@ -8,8 +8,10 @@ from starlette.applications import Starlette
 from embedhub.config import Settings
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate
+from embedhub.server.dialects.cohere.routes import ENDPOINTS as COHERE
 from embedhub.server.dialects.openai.cl100k import vocabulary
 from embedhub.server.dialects.openai.routes import ENDPOINTS as OPENAI
+from embedhub.server.dialects.tei.routes import ENDPOINTS as TEI
 from embedhub.server.endpoint import as_route
 
 
@@ -37,4 +39,5 @@ def build_app(config: Settings, models: Iterable[str] = ()) -> Starlette:
         finally:
             await service.close()
 
-    return Starlette(routes=[as_route(endpoint, service, gate) for endpoint in OPENAI], lifespan=lifespan)
+    endpoints = (*OPENAI, *TEI, *COHERE)
+    return Starlette(routes=[as_route(endpoint, service, gate) for endpoint in endpoints], lifespan=lifespan)

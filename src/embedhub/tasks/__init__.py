@@ -13,12 +13,14 @@ from embedhub.tasks.embedding import EmbedTexts, EmbedTokens, prepare_embedding,
 from embedhub.tasks.plan import AnyModel, Plan
 from embedhub.tasks.reranking import Ranked, RerankTexts, prepare_reranking
 from embedhub.tasks.similarity import CompareTexts, prepare_similarity
+from embedhub.tasks.tokens import DecodeTokens, TokenizeTexts, prepare_decoding, prepare_tokenizing
 
 __all__ = [
     "REQUESTS",
     "AnyModel",
     "ClassifyTexts",
     "CompareTexts",
+    "DecodeTokens",
     "EmbedTexts",
     "EmbedTokens",
     "Labelled",
@@ -26,10 +28,11 @@ __all__ = [
     "Ranked",
     "Request",
     "RerankTexts",
+    "TokenizeTexts",
     "prepare",
 ]
 
-Request = ClassifyTexts | CompareTexts | EmbedTexts | EmbedTokens | RerankTexts
+Request = ClassifyTexts | CompareTexts | DecodeTokens | EmbedTexts | EmbedTokens | RerankTexts | TokenizeTexts
 
 REQUESTS: dict[type, Callable[[AnyModel, Any], Plan[Any]]] = {
     ClassifyTexts: prepare_classification,
@@ -37,6 +40,8 @@ REQUESTS: dict[type, Callable[[AnyModel, Any], Plan[Any]]] = {
     EmbedTokens: prepare_tokens,
     CompareTexts: prepare_similarity,
     RerankTexts: prepare_reranking,
+    TokenizeTexts: prepare_tokenizing,
+    DecodeTokens: prepare_decoding,
 }
 
 

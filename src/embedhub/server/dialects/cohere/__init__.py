@@ -1,0 +1,1 @@
+"""The rerank APIs of Cohere and Jina."""
