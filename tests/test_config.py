@@ -92,3 +92,66 @@ def test_every_setting_says_what_it_is() -> None:
     for setting in table():
         assert setting.metadata["env"].isupper()
         assert setting.metadata["help"].endswith(".")
+
+
+def test_a_toml_file_stands_behind_the_others(tmp_path: Path) -> None:
+    toml, dotenv = tmp_path / "server.toml", tmp_path / ".env"
+    toml.write_text(
+        'dtype = "f32"\nport = 9000\nthreads = 3\noffline = true\nallow_models = ["intfloat/*", "BAAI/*"]\n'
+        'home = "~/elsewhere"\n[model_aliases]\nsmall = "BAAI/bge-small-en-v1.5"\n'
+    )
+    dotenv.write_text("EMBEDHUB_DTYPE=bf16\nEMBEDHUB_THREADS=2\n")
+    found = read_settings({"EMBEDHUB_CONFIG": str(toml), "EMBEDHUB_DTYPE": "int8"}, dotenv)
+    assert (found.dtype, found.threads, found.port, found.offline) == ("int8", 2, 9000, True)
+    assert found.allow_models == ("intfloat/*", "BAAI/*")
+    assert found.model_aliases == (("small", "BAAI/bge-small-en-v1.5"),)
+    assert found.home == Path("~/elsewhere").expanduser()
+    assert found.config == toml
+
+
+def test_a_named_toml_file_wins_over_the_variables_one(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("port = 1")
+    (tmp_path / "b.toml").write_text("port = 2")
+    assert read_settings({"EMBEDHUB_CONFIG": str(tmp_path / "a.toml")}, None, tmp_path / "b.toml").port == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("prot = 8080", r"no setting prot; did you mean port\?"),
+        ("zzz = 1", "no setting zzz; docs/settings.md"),
+        ("port = 99999", "port = 99999: not a port"),
+        ("port = 1.5", "port = 1.5"),
+        ('port = ["8080"]', "port = "),
+        ('offline = "perhaps"', "offline = 'perhaps': not a yes"),
+        ("threads = true", "threads = True"),
+        ("allow_models = [1]", "allow_models"),
+        ("[model_aliases]\na = 1", "model_aliases"),
+        ('config = "other.toml"', "no setting config"),
+        ("port = ", "cannot be read as TOML"),
+        ("[port]\n\udcff", "cannot be read as TOML"),
+    ],
+)
+def test_a_wrong_toml_file_is_refused_by_name(tmp_path: Path, content: str, told: str) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text(content, errors="surrogateescape")
+    with pytest.raises(SettingError, match=rf"server\.toml.*{told}"):
+        read_settings({"EMBEDHUB_CONFIG": str(file)})
+
+
+def test_a_toml_file_that_is_missing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="cannot be read"):
+        read_settings({"EMBEDHUB_CONFIG": str(tmp_path / "missing.toml")})
+
+
+def test_a_hub_named_by_somebodys_toml_file_does_not_get_the_users_token(tmp_path: Path) -> None:
+    toml, dotenv = tmp_path / "server.toml", tmp_path / ".env"
+    toml.write_text('endpoint = "http://elsewhere.example"\n')
+    dotenv.write_text(f"EMBEDHUB_CONFIG={toml}\n")
+    mine = {"HF_HOME": str(tmp_path), "HF_TOKEN": "hf_mine"}
+    assert read_settings(mine, dotenv).endpoint == "http://elsewhere.example"
+    assert read_settings(mine, dotenv).hub_token is None
+    # The user names the file: what it says is the user's word.
+    assert read_settings(mine | {"EMBEDHUB_CONFIG": str(toml)}, dotenv).hub_token == "hf_mine"
+    toml.write_text('endpoint = "http://elsewhere.example"\ntoken = "hf_theirs"\n')
+    assert read_settings(mine, dotenv).hub_token == "hf_theirs"
