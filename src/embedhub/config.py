@@ -16,7 +16,7 @@ from typing import Any, cast
 from dotenv import dotenv_values
 
 from embedhub.errors import SettingError
-from embedhub.values import choice, count, flag, from_toml, names, pairs, path, port, positive, text
+from embedhub.values import address, choice, count, flag, from_toml, names, pairs, path, port, positive, text
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -97,7 +97,7 @@ class Settings:
     )
 
     host: str = _setting(
-        "127.0.0.1", env="EMBEDHUB_HOST", parse=text, help="Address the server listens on.", group="serve"
+        "127.0.0.1", env="EMBEDHUB_HOST", parse=address, help="Address the server listens on.", group="serve"
     )
     port: int = _setting(8080, env="EMBEDHUB_PORT", parse=port, help="Port the server listens on.", group="serve")
     allow_anonymous: bool = _setting(

@@ -12,6 +12,11 @@ def text(value: str) -> str:
     return value
 
 
+def address(value: str) -> str:
+    """An address or a name of one."""
+    return value
+
+
 def flag(value: str) -> bool:
     """A yes or a no."""
     lowered = value.strip().lower()
@@ -78,6 +83,7 @@ def pairs(value: str) -> tuple[tuple[str, str], ...]:
 
 _PLACEHOLDERS: dict[Parse, str] = {
     text: "TEXT",
+    address: "ADDRESS",
     count: "NUMBER",
     positive: "NUMBER",
     path: "PATH",

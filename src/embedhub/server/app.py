@@ -1,33 +1,47 @@
 """The one place where rooms are wired together: settings in, an ASGI application out."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 from embedhub.config import Settings
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate
+from embedhub.server.cors import Cors
 from embedhub.server.dialects.openai.routes import ENDPOINTS as OPENAI
 from embedhub.server.endpoint import as_route
+from embedhub.server.limits import Bodies
 
 
-def build_app(config: Settings, models: Iterable[str] = ()) -> Starlette:
+def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = None) -> Starlette:
     """The server.
 
     Args:
         config: the settings.
         models: models to load first; the first is the default model.
+        gate: who may ask; None makes one of the settings.
     """
     service = Service(config, models)
-    gate = Gate()
+    gate = gate or Gate(config)
+    bodies = Bodies(config)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await service.start()
+        saving = asyncio.create_task(gate.quota.keep_saving())
         try:
             yield
         finally:
+            saving.cancel()
+            await gate.quota.save()
             await service.close()
+            gate.close()
 
-    return Starlette(routes=[as_route(endpoint, service, gate) for endpoint in OPENAI], lifespan=lifespan)
+    return Starlette(
+        routes=[as_route(endpoint, service, gate, bodies) for endpoint in OPENAI],
+        middleware=[Middleware(Cors, gate=gate)],
+        lifespan=lifespan,
+    )

@@ -19,7 +19,7 @@ from embedhub.runtime.service import Answer, Caller, Service
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.errors import Failure, failure_of
 from embedhub.server.headers import answer_headers
-from embedhub.server.limits import read_body
+from embedhub.server.limits import Bodies
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class Endpoint:
         dialect: for the documentation and the metrics.
         request: type of the body; None has none.
         response: type of the reply's body; None is not JSON.
-        scope: `public` needs no token, `read` one where the server has tokens.
+        scope: `public` needs no token, `read`, `write` or `admin` one of that scope where the server has tokens.
         compute_time_in_seconds: see `headers`.
     """
 
@@ -120,10 +120,11 @@ class Endpoint:
 class EndpointApp:
     """An endpoint as an ASGI application."""
 
-    def __init__(self, endpoint: Endpoint, service: Service, gate: Gate) -> None:
+    def __init__(self, endpoint: Endpoint, service: Service, gate: Gate, bodies: Bodies) -> None:
         self.endpoint = endpoint
         self._service = service
         self._gate = gate
+        self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every error of it becomes a reply."""
@@ -153,21 +154,25 @@ class EndpointApp:
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        identity = self._gate.admit(headers, self.endpoint.scope)
-        body = b""
-        if self.endpoint.method == "POST":
-            body = await read_body(receive, headers, self._service.config)
-        address = scope.get("client") or ("", 0)
-        call = Call(
-            service=self._service,
-            path=scope["path_params"],
-            query=scope["query_string"],
-            headers=headers,
-            body=body,
-            identity=identity,
-            client=identity.user or address[0],
-        )
-        return await _unless_disconnected(self.endpoint.answer(call), receive)
+        address = (scope.get("client") or ("", 0))[0]
+        identity = self._gate.admit(headers, self.endpoint.scope, address)
+        body = await self._bodies.read(receive, headers) if self.endpoint.method == "POST" else b""
+        try:
+            call = Call(
+                service=self._service,
+                path=scope["path_params"],
+                query=scope["query_string"],
+                headers=headers,
+                body=body,
+                identity=identity,
+                client=identity.user or address,
+            )
+            reply = await _unless_disconnected(self.endpoint.answer(call), receive)
+        finally:
+            self._bodies.release(body)
+        if reply.answer is not None:
+            self._gate.quota.spend(identity.account, address, int(reply.answer.tokens.sum()))
+        return reply
 
 
 class _DisconnectedError(Exception):
@@ -206,6 +211,6 @@ async def _unless_disconnected(work: Awaitable[Reply], receive: Receive) -> Repl
             watch.cancel()
 
 
-def as_route(endpoint: Endpoint, service: Service, gate: Gate) -> Route:
+def as_route(endpoint: Endpoint, service: Service, gate: Gate, bodies: Bodies) -> Route:
     """The endpoint as a route of a Starlette application."""
-    return Route(endpoint.path, EndpointApp(endpoint, service, gate), methods=[endpoint.method])
+    return Route(endpoint.path, EndpointApp(endpoint, service, gate, bodies), methods=[endpoint.method])
