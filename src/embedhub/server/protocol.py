@@ -7,6 +7,7 @@ is not looked at.
 from asyncio import TimerHandle, Transport
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from embedhub.server.limits import SLOWEST_BYTES_A_SECOND
@@ -19,6 +20,9 @@ _TOO_LONG = 431, "the head of the request is too long"
 
 # Requests sent before the first is answered.
 _PIPELINED = 100
+
+
+_CONNECTION = (b"close", b"keep-alive")
 
 
 class _RefusedError(Exception):
@@ -42,6 +46,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_waiting = 0
         self._head_open = False
+        self._deaf = False
         self._refusal: tuple[int, str] | None = None
         self._deadline: TimerHandle | None = None
         self._stall: TimerHandle | None = None
@@ -61,10 +66,11 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes, of one request or several or a part of one."""
-        if self.transport.is_closing():
+        if self._deaf or self.transport.is_closing():
             return
+        self._unset_keepalive_if_required()
         request = self.scope if self._head_open else None
-        super().data_received(data)
+        self._parse(data)
         if self._head_open and self.scope is request:
             # The parser shows a header only once it is whole.
             self._head_waiting += len(data)
@@ -76,15 +82,17 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, or too much of it, and hang up."""
+        self._deaf = True
         if self.transport.is_closing():
             return
-        if not self._is_idle():
-            # Another answer is under way on this connection; one in its middle would be taken for a part of it.
-            self.transport.close()
+        if not self._is_idle() and not self.pipeline and not self.cycle.more_body:
+            # Nonsense behind a whole request: that one is still answered.
+            self.cycle.keep_alive = False
             return
-        status, message = self._refusal or (400, msg)
-        head = f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(message)}\r\nconnection: close\r\n\r\n"
-        self.transport.write(STATUS_LINE[status] + head.encode() + message.encode())
+        if self._is_idle() or not (self.pipeline or self.cycle.response_started):
+            status, message = self._refusal or (400, msg)
+            head = f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(message)}\r\nconnection: close"
+            self.transport.write(STATUS_LINE[status] + f"{head}\r\n\r\n{message}".encode())
         self.transport.close()
 
     def on_message_begin(self) -> None:
@@ -113,7 +121,13 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        super().on_headers_complete()
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Its body is whole."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than it is answered."""
@@ -127,6 +141,37 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
+
+    def _parse(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._without_upgrade(data[upgrade.args[0] :])
+            except httptools.HttpParserError:
+                self.send_400_response("invalid HTTP")
+                return
+            else:
+                return
+
+    def _without_upgrade(self, rest: bytes) -> bytes:
+        """The request that asks for another protocol and what follows it, without asking.
+
+        Java's client asks so with every request, for HTTP/2. A server need not agree (RFC 9110, 7.8), but this parser
+        takes all that follows for the other protocol: so a fresh one is given the request once more.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self.send_400_response("this is no proxy")
+            return b""
+        self.parser = httptools.HttpRequestParser(self)
+        head = [method + b" " + self.url + b" HTTP/1.1"]
+        for name, value in self.headers:
+            if name == b"connection":
+                value = b", ".join(word for word in value.split(b",") if word.strip().lower() in _CONNECTION)
+            if name != b"upgrade" and value:
+                head.append(name + b": " + value)
+        return b"\r\n".join([*head, b"", b""]) + rest
 
     def _watch_reader(self) -> None:
         waiting = self.transport.get_write_buffer_size()
