@@ -160,7 +160,7 @@ def test_many_slow_connections_keep_nobody_out(impatient: Running) -> None:
     "sent",
     [
         request(CONTENT, f"Content-Length: {len(CONTENT) + 10}"),
-        request(b"5\r\n{\"inp\r\n", "Transfer-Encoding: chunked"),
+        request(b'5\r\n{"inp\r\n', "Transfer-Encoding: chunked"),
     ],
 )
 def test_a_body_that_never_ends_is_a_timeout(impatient: Running, sent: bytes) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from embedhub.errors import EmbedhubError, RequestError
+from embedhub.errors import EmbedhubError, RequestError, ShuttingDownError
 from embedhub.runtime.service import Answer, Caller, Service
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.errors import Failure, failure_of
@@ -138,10 +138,10 @@ class EndpointApp:
         except _DisconnectedError:
             return
         except EmbedhubError as error:
-            failure = failure_of(error)
-            reply = endpoint.fail(failure)
-            reply.status = failure.status
-            reply.headers |= failure.headers
+            reply = self._refusal(error)
+        except asyncio.CancelledError:
+            # Only a server that ends, and whose grace time is over, takes a request's task away.
+            reply = self._refusal(ShuttingDownError("the server was stopped before it had answered", retry_after=1))
         except Exception:
             logger.exception("%s %s: a bug", scope["method"], scope["path"])
             reply = endpoint.fail(Failure("error", "unknown error", 500))
@@ -151,6 +151,13 @@ class EndpointApp:
         headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in reply.headers.items()]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
+
+    def _refusal(self, error: EmbedhubError) -> Reply:
+        failure = failure_of(error)
+        reply = self.endpoint.fail(failure)
+        reply.status = failure.status
+        reply.headers |= failure.headers
+        return reply
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
