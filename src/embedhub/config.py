@@ -39,7 +39,7 @@ class Settings:
         lambda: Path("~/.embedhub").expanduser(),
         env="EMBEDHUB_HOME",
         parse=path,
-        help="Folder of everything embedhub keeps: models and their calibrations.",
+        help="Folder of everything embedhub keeps: models, their calibrations, users and tokens.",
     )
     model: str = _setting(
         DEFAULT_MODEL,

@@ -125,10 +125,6 @@ def test_large_bodies_at_once_are_refused_beyond_a_limit(bodies: Bodies) -> None
     assert read(bodies, sending(b" ")) == b" "
 
 
-def account(**named: Any) -> Account:
-    return Account(**{"id": 1, "user": "a", "scope": "read", "name": "", "created_at": 0.0} | named)
-
-
 def test_what_is_used_is_kept_and_shared(tmp_path: Path) -> None:
     path = tmp_path / "hub.sqlite"
     mine, other = (Quota(Settings(daily_tokens=100), Usage(path)) for _ in range(2))
@@ -153,8 +149,7 @@ def test_what_has_no_limit_is_not_written(tmp_path: Path) -> None:
 def test_a_token_may_have_limits_of_its_own(tmp_path: Path) -> None:
     quota = Quota(Settings(daily_tokens=10), Usage(tmp_path / "hub.sqlite"))
     free, tight = (
-        account(id=number, expires_at=None, revoked_at=None, rate=None, daily_tokens=daily)
-        for number, daily in ((1, 0), (2, 5))
+        Account(number, "alice", "read", "", 0.0, None, None, None, daily) for number, daily in ((1, 0), (2, 5))
     )
     for each in (free, tight):
         quota.spend(each, "10.0.0.1", 7)

@@ -163,7 +163,7 @@ def test_two_servers_of_one_home_share_their_tokens(tmp_path: Path, tiny_folder:
     with running(tmp_path, tiny_folder) as first, running(tmp_path / "second", tiny_folder, **home) as second:
         token, _ = first.accounts().create_token("alice", "read")
         for server in (first, second):
-            assert eventually(lambda server=server: server.embed().status_code == 401)  # type: ignore[misc]
+            assert eventually(lambda server=server: server.embed().status_code == 401)
             assert server.embed(token).status_code == 200
 
 

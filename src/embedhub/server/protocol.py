@@ -103,14 +103,16 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         """A part of its address."""
-        self._count(len(url))
+        self._head_bytes += len(url)
+        if self._head_bytes > _HEAD_BYTES:
+            self._refuse(_TOO_LONG)
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One of its headers."""
-        self._count(len(name) + len(value))
-        if len(self.headers) >= _HEADERS:
-            self._refuse((431, "too many headers"))
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > _HEAD_BYTES or len(self.headers) >= _HEADERS:
+            self._refuse(_TOO_LONG)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -182,11 +184,6 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.abort()
         else:
             self._watch_reader()
-
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > _HEAD_BYTES:
-            self._refuse(_TOO_LONG)
 
     def _refuse(self, refusal: tuple[int, str]) -> None:
         self._refusal = refusal

@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -37,7 +37,16 @@ _FILES = 65_536
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to `_stopped_by_signals`."""
+    """Says where it listens once it does; leaves signals to `_stopped_by_signals`."""
+
+    def __init__(self, config: uvicorn.Config, tell: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._tell = tell
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        self._tell()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -57,6 +66,7 @@ def serve(config: Settings, models: Iterable[str] = ()) -> None:
         HubDatabaseError: the file of tokens is damaged.
         ModelError: a model cannot be loaded.
     """
+    models = list(models)
     gate = Gate(config)
     if not is_loopback(config.host) and not gate.has_tokens and not config.allow_anonymous:
         raise SettingError(
@@ -82,33 +92,28 @@ def serve(config: Settings, models: Iterable[str] = ()) -> None:
             proxy_headers=False,
             backlog=_BACKLOG,
             timeout_graceful_shutdown=config.grace_seconds,
-        )
+        ),
+        lambda: _tell(app, gate, listening, models or [config.model]),
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(server, app, gate, listening, list(models) or [config.model]))
+        runner.run(_serve(server, app, listening))
 
 
-async def _serve(
-    server: _Server, app: Starlette, gate: Gate, listening: list[socket.socket], models: list[str]
-) -> None:
+async def _serve(server: _Server, app: Starlette, listening: list[socket.socket]) -> None:
+    host, port = listening[0].getsockname()[:2]
     with _stopped_by_signals(server):
         async with app.router.lifespan_context(app):
-            telling = asyncio.create_task(_tell(server, app, gate, listening, models))
             try:
                 await server.serve(sockets=listening)
             except OSError as error:
-                raise _no_address(error, *listening[0].getsockname()[:2]) from error
-            finally:
-                telling.cancel()
+                # Two that start at once may both have bound the port; only one listens.
+                raise _no_address(error, host, port) from error
 
 
-async def _tell(server: _Server, app: Starlette, gate: Gate, listening: list[socket.socket], models: list[str]) -> None:
-    """Say where, once it is true: with port 0 only the socket knows."""
-    while not server.started:
-        await asyncio.sleep(0.01)
-    addresses = [_address(each) for each in listening]
+def _tell(app: Starlette, gate: Gate, listening: list[socket.socket], models: list[str]) -> None:
+    """Say where, what and to whom: with port 0 only the socket knows."""
     docs = any(getattr(route, "path", "") == "/docs" for route in app.routes)
-    for address in addresses:
+    for address in map(_address, listening):
         logger.info("listening on %s%s", address, f", documentation at {address}/docs" if docs else "")
     if gate.has_tokens:
         who = "a token is needed" + (", except to read" if gate.anonymous_scope else "")
