@@ -59,7 +59,8 @@ def open_database(path: Path) -> sqlite3.Connection:
         if not path.exists():
             # SQLite gives the two files beside it the same mode.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        # One thread at a time, but not always the one that opened it.
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             _bring_up_to_date(connection, path)
             connection.execute("PRAGMA foreign_keys = ON")
