@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedhub.config import DEFAULT_MODEL, available_threads, cpu_quota, read_settings, table, whole_number
+from embedhub.config import DEFAULT_MODEL, read_settings, table
 from embedhub.errors import SettingError
+from embedhub.machine import available_threads, cpu_quota
+from embedhub.values import whole_number
 
 
 def test_defaults() -> None:
@@ -153,13 +155,13 @@ def test_no_control_groups_is_no_quota(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("granted", "wanted"), [(None, 3), (0.2, 1), (1.5, 2), (3, 3), (64, 3)])
 def test_available_threads(monkeypatch: pytest.MonkeyPatch, granted: float | None, wanted: int) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {4, 5, 6})
-    monkeypatch.setattr("embedhub.config.cpu_quota", lambda: granted)
+    monkeypatch.setattr("embedhub.machine.cpu_quota", lambda: granted)
     assert available_threads() == wanted
 
 
 def test_a_system_without_affinity_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("os.sched_getaffinity")
-    monkeypatch.setattr("embedhub.config.cpu_quota", lambda: None)
+    monkeypatch.setattr("embedhub.machine.cpu_quota", lambda: None)
     assert available_threads() == os.cpu_count()
 
 
@@ -172,3 +174,66 @@ def test_arguments_that_are_no_whole_number_are_refused_by_name(wrong: object) -
 def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
     assert whole_number("top_k", np.int32(3)) == 3
     assert whole_number("threads", 0, low=0) == 0
+
+
+def test_a_toml_file_stands_behind_the_others(tmp_path: Path) -> None:
+    toml, dotenv = tmp_path / "server.toml", tmp_path / ".env"
+    toml.write_text(
+        'dtype = "f32"\nport = 9000\nthreads = 3\noffline = true\nallow_models = ["intfloat/*", "BAAI/*"]\n'
+        'home = "~/elsewhere"\n[model_aliases]\nsmall = "BAAI/bge-small-en-v1.5"\n'
+    )
+    dotenv.write_text("EMBEDHUB_DTYPE=bf16\nEMBEDHUB_THREADS=2\n")
+    found = read_settings({"EMBEDHUB_CONFIG": str(toml), "EMBEDHUB_DTYPE": "int8"}, dotenv)
+    assert (found.dtype, found.threads, found.port, found.offline) == ("int8", 2, 9000, True)
+    assert found.allow_models == ("intfloat/*", "BAAI/*")
+    assert found.model_aliases == (("small", "BAAI/bge-small-en-v1.5"),)
+    assert found.home == Path("~/elsewhere").expanduser()
+    assert found.config == toml
+
+
+def test_a_named_toml_file_wins_over_the_variables_one(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("port = 1")
+    (tmp_path / "b.toml").write_text("port = 2")
+    assert read_settings({"EMBEDHUB_CONFIG": str(tmp_path / "a.toml")}, None, tmp_path / "b.toml").port == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("prot = 8080", r"no setting prot; did you mean port\?"),
+        ("zzz = 1", "no setting zzz; docs/settings.md"),
+        ("port = 99999", "port = 99999: not a port"),
+        ("port = 1.5", "port = 1.5"),
+        ('port = ["8080"]', "port = "),
+        ('offline = "perhaps"', "offline = 'perhaps': not a yes"),
+        ("threads = true", "threads = True"),
+        ("allow_models = [1]", "allow_models"),
+        ("[model_aliases]\na = 1", "model_aliases"),
+        ('config = "other.toml"', "no setting config"),
+        ("port = ", "cannot be read as TOML"),
+        ("[port]\n\udcff", "cannot be read as TOML"),
+    ],
+)
+def test_a_wrong_toml_file_is_refused_by_name(tmp_path: Path, content: str, told: str) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text(content, errors="surrogateescape")
+    with pytest.raises(SettingError, match=rf"server\.toml.*{told}"):
+        read_settings({"EMBEDHUB_CONFIG": str(file)})
+
+
+def test_a_toml_file_that_is_missing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="cannot be read"):
+        read_settings({"EMBEDHUB_CONFIG": str(tmp_path / "missing.toml")})
+
+
+def test_a_hub_named_by_somebodys_toml_file_does_not_get_the_users_token(tmp_path: Path) -> None:
+    toml, dotenv = tmp_path / "server.toml", tmp_path / ".env"
+    toml.write_text('endpoint = "http://elsewhere.example"\n')
+    dotenv.write_text(f"EMBEDHUB_CONFIG={toml}\n")
+    mine = {"HF_HOME": str(tmp_path), "HF_TOKEN": "hf_mine"}
+    assert read_settings(mine, dotenv).endpoint == "http://elsewhere.example"
+    assert read_settings(mine, dotenv).hub_token is None
+    # The user names the file: what it says is the user's word.
+    assert read_settings(mine | {"EMBEDHUB_CONFIG": str(toml)}, dotenv).hub_token == "hf_mine"
+    toml.write_text('endpoint = "http://elsewhere.example"\ntoken = "hf_theirs"\n')
+    assert read_settings(mine, dotenv).hub_token == "hf_theirs"

@@ -34,6 +34,9 @@ command line prints one line, a server maps the code to a status.
     │   ├── RequestTimeoutError    "request_timeout"      the client sent too slowly, or the answer took too long
     │   ├── ComputationError       "computation"          the computation itself failed
     │   └── ShuttingDownError      "shutting_down"        the service is about to stop
+    ├── HubError                   "hub"                  what people own: users, tokens
+    │   ├── AccountError           "account"              an impossible user or token, or one that is not there
+    │   └── HubDatabaseError       "hub_database"         the file they are kept in is damaged or cannot be used
     └── StorageFullError           "storage_full"         no space left on the device
 """
 
@@ -248,6 +251,25 @@ class ShuttingDownError(ServiceError):
     """The service is about to stop."""
 
     code = "shutting_down"
+
+
+class HubError(EmbedhubError):
+    """Something is wrong with what people own."""
+
+    code = "hub"
+    exit_status = 8
+
+
+class AccountError(HubError):
+    """An impossible user or token, or one that is not there."""
+
+    code = "account"
+
+
+class HubDatabaseError(HubError):
+    """The file of users and tokens is damaged or cannot be used."""
+
+    code = "hub_database"
 
 
 class StorageFullError(EmbedhubError):

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from embedhub import __version__
-from embedhub.cli import datasets, models, serve
+from embedhub.cli import datasets, models, serve, tokens
 from embedhub.errors import EmbedhubError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command("search")(datasets.search)
 app.command("export")(datasets.export)
 app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models")
+app.add_typer(tokens.app, name="token")
 
 
 def _print_version(wanted: bool) -> None:
@@ -67,7 +68,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupt)
     # What rooms have to tell people goes to standard error; other libraries only when it is a warning.
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("embedhub").setLevel(logging.INFO)
+    debugging = len(words) < len(sys.argv) - 1
+    logging.getLogger("embedhub").setLevel(logging.DEBUG if debugging else logging.INFO)
     try:
         app(args=words)
     except _Interrupted:
@@ -75,7 +77,7 @@ def main() -> None:
         typer.echo(f"interrupted{again}", err=True)
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - the last net: whatever it is, one line and a status
-        if len(words) < len(sys.argv) - 1:
+        if debugging:
             traceback.print_exc()
         message = " ".join(str(error).split()) or type(error).__name__
         expected = isinstance(error, EmbedhubError | OSError | MemoryError)

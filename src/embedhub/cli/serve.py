@@ -2,34 +2,58 @@
 
 import inspect
 from dataclasses import Field, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from embedhub.config import DTYPES, settings, table
+from embedhub.config import settings, table
 from embedhub.errors import SettingError
+from embedhub.values import flag, placeholder
 
-_SHARED = ("dtype", "threads", "streams", "offline")
+# Chapters of the help, and settings of other groups that a server has a say in. The others come under "Limits".
+_CHAPTERS = {
+    "Address and access": ("host", "port", "allow_anonymous", "cors_origins", "rate_limit", "daily_tokens"),
+    "Models": (
+        "allow_models",
+        "model_aliases",
+        "model_memory_mb",
+        "model_idle_seconds",
+        "offline",
+        "dtype",
+        "threads",
+        "streams",
+    ),
+    "Memory of vectors": ("cache_mb", "cache_disk_mb"),
+}
+_REST = "Limits and times"
 
 
-def _flags() -> list[Field[Any]]:
-    return [field for field in table() if field.metadata["group"] == "serve" or field.name in _SHARED]
+def _flags() -> list[tuple[str, Field[Any]]]:
+    """Every setting that is a flag, under its chapter, in the order of the help."""
+    fields = {field.name: field for field in table()}
+    chosen = [(chapter, fields.pop(name)) for chapter, names in _CHAPTERS.items() for name in names]
+    return chosen + [(_REST, field) for field in fields.values() if field.metadata["group"] == "serve"]
 
 
-def serve(model: list[str] | None = None, **flags: str | None) -> None:
-    """Serve models over the APIs of Hugging Face, OpenAI, text-embeddings-inference, Cohere and Jina."""
+def serve(model: list[str] | None = None, config: Path | None = None, **flags: str | bool | None) -> None:
+    """Serve models over the APIs of Hugging Face, OpenAI, text-embeddings-inference, Cohere and Jina.
+
+    Every flag is also a variable and a key of a TOML file: --max-texts is EMBEDHUB_MAX_TEXTS and max_texts. The flag
+    wins, then the variable, then the .env file, then the TOML file.
+    """
     from embedhub.server.run import serve as run
 
     given: dict[str, Any] = {}
-    for field in _flags():
+    for _, field in _flags():
         raw = flags.get(field.name)
         if raw is None:
             continue
         try:
-            given[field.name] = field.metadata["parse"](raw)
+            given[field.name] = raw if isinstance(raw, bool) else field.metadata["parse"](raw)
         except ValueError as error:
             raise SettingError(f"--{_flag(field.name)} {raw!r}: {error}") from error
-    run(replace(settings(), **given), model or ())
+    run(replace(settings(config), **given), model or ())
 
 
 def _flag(name: str) -> str:
@@ -37,25 +61,36 @@ def _flag(name: str) -> str:
 
 
 def _signature() -> inspect.Signature:
-    """What Typer reads: `--model` and a flag for every setting."""
-    model = typer.Option(help="Model to load first; the first is the default one. Can be given several times.")
-    parameters = [
-        inspect.Parameter(
-            "model", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[list[str] | None, model]
-        )
-    ]
-    for field in _flags():
+    """What Typer reads: `--model`, `--config` and a flag for every setting."""
+    model = typer.Option(
+        help="Model to load first; the first is the default one. Can be given several times.",
+        metavar="MODEL",
+        show_default=False,
+        rich_help_panel="Models",
+    )
+    config = typer.Option(
+        help="A TOML file with settings.",
+        metavar="FILE",
+        show_default=False,
+        rich_help_panel="Address and access",
+    )
+    parameters = [_parameter("model", list[str] | None, model), _parameter("config", Path | None, config)]
+    for chapter, field in _flags():
+        yes_or_no = field.metadata["parse"] is flag
+        name, variable = _flag(field.name), field.metadata["env"]
         option = typer.Option(
-            f"--{_flag(field.name)}",
-            help=f"{field.metadata['help']} ({field.metadata['env']})",
-            metavar="|".join(DTYPES) if field.name == "dtype" else "VALUE",
+            f"--{name}/--no-{name}" if yes_or_no else f"--{name}",
+            help=field.metadata["help"] + ("" if variable == f"EMBEDHUB_{field.name.upper()}" else f" ({variable})"),
+            metavar="" if yes_or_no else placeholder(field.metadata["parse"]),
             show_default=False,
+            rich_help_panel=chapter,
         )
-        annotation = Annotated[str | None, option]
-        parameters.append(
-            inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        )
+        parameters.append(_parameter(field.name, (bool if yes_or_no else str) | None, option))
     return inspect.Signature(parameters)
+
+
+def _parameter(name: str, type: Any, option: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[type, option])
 
 
 serve.__signature__ = _signature()  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedhub.config import Settings, settings, whole_number
+from embedhub.config import Settings, settings
 from embedhub.engine import scores
 from embedhub.engine.heads import load_head
 from embedhub.engine.inputs import as_inputs, as_texts, check_inputs, check_texts
@@ -24,6 +24,7 @@ from embedhub.engine.packing import Job
 from embedhub.engine.tokenizer import PairTokenizer
 from embedhub.errors import SettingError, UnsupportedModelError
 from embedhub.models import ModelSpec
+from embedhub.values import whole_number
 
 # Inputs that are sorted and computed together, as in `model`.
 _WINDOW = 8192

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedhub.config import Settings, settings, whole_number
+from embedhub.config import Settings, settings
 from embedhub.engine import postprocess, prompts
 from embedhub.engine.embedder import Embedder, Embeddings, PreparedTexts
 from embedhub.engine.inputs import as_texts, check_texts
@@ -20,6 +20,7 @@ from embedhub.engine.options import SENTENCES, TOKENS, EncodeOptions, OutputForm
 from embedhub.engine.tokenizer import TextTokenizer
 from embedhub.errors import SettingError
 from embedhub.models import position_capacity
+from embedhub.values import whole_number
 
 __all__ = ["Embeddings", "EncodeOptions", "Model", "PreparedTexts"]
 

@@ -6,9 +6,9 @@ Knows the keywords of sentence-transformers' `SentenceTransformer.encode`. Refus
 from dataclasses import dataclass
 from typing import Any
 
-from embedhub.config import whole_number
 from embedhub.engine.postprocess import PRECISIONS, Floats, quantize_embeddings
 from embedhub.errors import MissingExtraError, SettingError
+from embedhub.values import whole_number
 
 LONG_TEXTS = ("truncate", "error", "chunk")
 KEPT_PARTS = ("start", "end")

@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from embedhub.config import whole_number
 from embedhub.errors import InputError, SettingError
 from embedhub.search.metrics import (
     Floats,
@@ -25,6 +24,7 @@ from embedhub.search.metrics import (
     lengths_of,
     metric_named,
 )
+from embedhub.values import whole_number
 
 RowBlock: TypeAlias = tuple[NDArray[np.int64], NDArray[Any]]
 """Row numbers int64 [b] and their vectors, float32 or float16 [b, dims]."""

@@ -1,26 +1,31 @@
 """The one place where rooms are wired together: settings in, an ASGI application out."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 from embedhub.config import Settings
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate
+from embedhub.server.cors import Cors
 from embedhub.server.dialects.cohere.routes import ENDPOINTS as COHERE
 from embedhub.server.dialects.openai.cl100k import vocabulary
 from embedhub.server.dialects.openai.routes import ENDPOINTS as OPENAI
 from embedhub.server.dialects.tei.routes import ENDPOINTS as TEI
 from embedhub.server.endpoint import as_route
+from embedhub.server.limits import Bodies
 
 
-def build_app(config: Settings, models: Iterable[str] = ()) -> Starlette:
+def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = None) -> Starlette:
     """The server.
 
     Args:
         config: the settings.
         models: models to load first; the first is the default model.
+        gate: who may ask; None makes one of the settings.
 
     Raises:
         MissingExtraError, ModelIntegrityError: a vocabulary that the settings ask for cannot be read.
@@ -29,15 +34,24 @@ def build_app(config: Settings, models: Iterable[str] = ()) -> Starlette:
         # Read at once: without it the server would refuse what it was told to take.
         vocabulary(config.vocabularies)
     service = Service(config, models)
-    gate = Gate()
+    gate = gate or Gate(config)
+    bodies = Bodies(config)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await service.start()
+        saving = asyncio.create_task(gate.quota.keep_saving())
         try:
             yield
         finally:
+            saving.cancel()
+            await gate.quota.save()
             await service.close()
+            gate.close()
 
     endpoints = (*OPENAI, *TEI, *COHERE)
-    return Starlette(routes=[as_route(endpoint, service, gate) for endpoint in endpoints], lifespan=lifespan)
+    return Starlette(
+        routes=[as_route(endpoint, service, gate, bodies) for endpoint in endpoints],
+        middleware=[Middleware(Cors, gate=gate)],
+        lifespan=lifespan,
+    )

@@ -15,12 +15,12 @@ import msgspec
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from embedhub.errors import EmbedhubError, RequestError
+from embedhub.errors import EmbedhubError, RequestError, ShuttingDownError
 from embedhub.runtime.service import Answer, Caller, Service
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.errors import Failure, failure_of
 from embedhub.server.headers import answer_headers
-from embedhub.server.limits import read_body
+from embedhub.server.limits import Bodies
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class Endpoint:
         dialect: for the documentation and the metrics.
         request: type of the body; None has none.
         response: type of the reply's body; None is not JSON.
-        scope: `public` needs no token, `read` one where the server has tokens.
+        scope: `public` needs no token, `read`, `write` or `admin` one of that scope where the server has tokens.
         compute_time_in_seconds: see `headers`.
     """
 
@@ -130,10 +130,11 @@ class Endpoint:
 class EndpointApp:
     """An endpoint as an ASGI application."""
 
-    def __init__(self, endpoint: Endpoint, service: Service, gate: Gate) -> None:
+    def __init__(self, endpoint: Endpoint, service: Service, gate: Gate, bodies: Bodies) -> None:
         self.endpoint = endpoint
         self._service = service
         self._gate = gate
+        self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every error of it becomes a reply."""
@@ -147,10 +148,10 @@ class EndpointApp:
         except _DisconnectedError:
             return
         except EmbedhubError as error:
-            failure = failure_of(error)
-            reply = endpoint.fail(failure)
-            reply.status = failure.status
-            reply.headers |= failure.headers
+            reply = self._refusal(error)
+        except asyncio.CancelledError:
+            # Only a server that ends, and whose grace time is over, takes a request's task away.
+            reply = self._refusal(ShuttingDownError("the server was stopped before it had answered", retry_after=1))
         except Exception:
             logger.exception("%s %s: a bug", scope["method"], scope["path"])
             reply = endpoint.fail(Failure("error", "unknown error", 500))
@@ -161,23 +162,34 @@ class EndpointApp:
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
 
+    def _refusal(self, error: EmbedhubError) -> Reply:
+        failure = failure_of(error)
+        reply = self.endpoint.fail(failure)
+        reply.status = failure.status
+        reply.headers |= failure.headers
+        return reply
+
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        identity = self._gate.admit(headers, self.endpoint.scope)
-        body = b""
-        if self.endpoint.method == "POST":
-            body = await read_body(receive, headers, self._service.config)
-        address = scope.get("client") or ("", 0)
-        call = Call(
-            service=self._service,
-            path=scope["path_params"],
-            query=scope["query_string"],
-            headers=headers,
-            body=body,
-            identity=identity,
-            client=identity.user or address[0],
-        )
-        return await _unless_disconnected(self.endpoint.answer(call), receive)
+        address = (scope.get("client") or ("", 0))[0]
+        identity = self._gate.admit(headers, self.endpoint.scope, address)
+        body = await self._bodies.read(receive, headers) if self.endpoint.method == "POST" else b""
+        try:
+            call = Call(
+                service=self._service,
+                path=scope["path_params"],
+                query=scope["query_string"],
+                headers=headers,
+                body=body,
+                identity=identity,
+                client=identity.user or address,
+            )
+            reply = await _unless_disconnected(self.endpoint.answer(call), receive)
+        finally:
+            self._bodies.release(body)
+        if reply.answer is not None:
+            self._gate.quota.spend(identity.account, address, int(reply.answer.tokens.sum()))
+        return reply
 
 
 class _DisconnectedError(Exception):
@@ -216,6 +228,6 @@ async def _unless_disconnected(work: Awaitable[Reply], receive: Receive) -> Repl
             watch.cancel()
 
 
-def as_route(endpoint: Endpoint, service: Service, gate: Gate) -> Route:
+def as_route(endpoint: Endpoint, service: Service, gate: Gate, bodies: Bodies) -> Route:
     """The endpoint as a route of a Starlette application."""
-    return Route(endpoint.path, EndpointApp(endpoint, service, gate), methods=[endpoint.method])
+    return Route(endpoint.path, EndpointApp(endpoint, service, gate, bodies), methods=[endpoint.method])

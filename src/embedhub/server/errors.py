@@ -23,6 +23,7 @@ STATUSES: dict[str, int] = {
     "request_timeout": 408,
     "computation": 500,
     "shutting_down": 503,
+    "hub_database": 500,
     "storage_full": 507,
 }
 

@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedhub.config import available_threads, whole_number
 from embedhub.engine.backends import Take
 from embedhub.engine.backends.forks import renew_in_forks
 from embedhub.engine.packing import Batch
 from embedhub.engine.quiet_openvino import ov
 from embedhub.errors import UnsupportedModelError
+from embedhub.machine import available_threads
+from embedhub.values import whole_number
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import msgspec
 
 from embedhub import __version__
-from embedhub.config import Settings, available_threads
+from embedhub.config import Settings
 from embedhub.engine.classifier import Classifier
+from embedhub.machine import available_threads
 from embedhub.runtime.loaded import LoadedModel
 from embedhub.runtime.parity import Parity
 from embedhub.tasks import AnyModel

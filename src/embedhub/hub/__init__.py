@@ -1,0 +1,1 @@
+"""What people own: users, their tokens and what these used. Knows SQLite; knows no HTTP and no model."""

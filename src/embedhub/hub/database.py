@@ -1,0 +1,123 @@
+"""One SQLite file for what is small and has owners: made, brought up to date, opened by several processes.
+
+Knows the tables; what their rows mean is for the files beside this one.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from embedhub.errors import HubDatabaseError, StorageFullError
+
+# Another process that writes needs milliseconds.
+_BUSY_SECONDS = 10.0
+
+# The schema grows by a step at the end; `PRAGMA user_version` counts the steps a file has taken.
+_STEPS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE users (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+            created_at REAL NOT NULL
+        ) STRICT""",
+        """CREATE TABLE tokens (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            sha256 BLOB NOT NULL UNIQUE,
+            user_id INTEGER NOT NULL REFERENCES users,
+            scope TEXT NOT NULL CHECK (scope IN ('read', 'write', 'admin')),
+            name TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            expires_at REAL,
+            revoked_at REAL,
+            rate INTEGER,
+            daily_tokens INTEGER
+        ) STRICT""",
+        """CREATE TABLE usage (
+            day TEXT NOT NULL,
+            consumer TEXT NOT NULL,
+            tokens INTEGER NOT NULL,
+            PRIMARY KEY (day, consumer)
+        ) STRICT, WITHOUT ROWID""",
+    ),
+)
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """A connection to the file, which is made if it is not there, readable by its owner only.
+
+    Statements commit by themselves, unless between BEGIN and COMMIT.
+
+    Raises:
+        HubDatabaseError: it is damaged, of a newer version, or cannot be written.
+    """
+    with readable_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            # SQLite gives the two files beside it the same mode.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        # One thread at a time, but not always the one that opened it.
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            _bring_up_to_date(connection, path)
+            connection.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of the block's statements or none; other writers wait."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def readable_errors(path: Path) -> Iterator[None]:
+    """Raise what SQLite says in words of ours, and with a way out."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            raise StorageFullError(f"{path}: no space left on the device") from error
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise HubDatabaseError(
+                f"{path} is damaged ({error}): bring back a copy, or move it away and create tokens anew"
+            ) from error
+        raise HubDatabaseError(f"{path} cannot be used ({error})") from error
+    except OSError as error:
+        raise HubDatabaseError(f"{path} cannot be used ({error.strerror}); EMBEDHUB_HOME names its folder") from error
+
+
+def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
+    if _version(connection, path) == len(_STEPS):
+        return
+    try:
+        # One process at a time: SQLite's own lock does not cover the change of the journal's mode.
+        with FileLock(f"{path}.lock", timeout=_BUSY_SECONDS, mode=0o600):
+            connection.execute("PRAGMA journal_mode = WAL")
+            with transaction(connection):
+                for statements in _STEPS[_version(connection, path) :]:
+                    for statement in statements:
+                        connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {len(_STEPS)}")
+    except Timeout as error:
+        raise HubDatabaseError(f"another process keeps {path}.lock; end it and try again") from error
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(_STEPS):
+        raise HubDatabaseError(f"{path} was made by a newer embedhub (schema {version}, this one knows {len(_STEPS)})")
+    return version
