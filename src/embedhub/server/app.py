@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from embedhub.config import Settings
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate
+from embedhub.server.dialects.hf.routes import ENDPOINTS as HF
 from embedhub.server.dialects.openai.routes import ENDPOINTS as OPENAI
 from embedhub.server.endpoint import as_route
 
@@ -30,4 +31,4 @@ def build_app(config: Settings, models: Iterable[str] = ()) -> Starlette:
         finally:
             await service.close()
 
-    return Starlette(routes=[as_route(endpoint, service, gate) for endpoint in OPENAI], lifespan=lifespan)
+    return Starlette(routes=[as_route(endpoint, service, gate) for endpoint in (*OPENAI, *HF)], lifespan=lifespan)
