@@ -120,10 +120,12 @@ class ModelInfo(msgspec.Struct):
     """What clients ask of a model before they use it; `expand[]` in the query chooses fields."""
 
     id: str
-    pipeline_tag: str
-    tags: list[str]
-    library_name: str
-    inference_provider_mapping: list[ProviderMapping] = msgspec.field(name="inferenceProviderMapping")
+    pipeline_tag: str | UnsetType = UNSET
+    tags: list[str] | UnsetType = UNSET
+    library_name: str | UnsetType = UNSET
+    inference_provider_mapping: list[ProviderMapping] | UnsetType = msgspec.field(
+        default=UNSET, name="inferenceProviderMapping"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,15 +190,14 @@ def model_info(id: str, spec: ModelSpec | None, expand: Sequence[str]) -> Reply:
     Both tasks of sentence-transformers are among the tags: huggingface_hub looks there.
     """
     task = "feature-extraction"
+    licence = [f"license:{spec.licence}"] if spec is not None and spec.licence else []
     info = ModelInfo(
         id=id,
         pipeline_tag=task,
-        tags=["sentence-transformers", "feature-extraction", "sentence-similarity"],
+        tags=["sentence-transformers", "feature-extraction", "sentence-similarity", *licence],
         library_name="sentence-transformers",
         inference_provider_mapping=[ProviderMapping("hf-inference", id, id, "live", task)],
     )
-    if spec is not None and spec.licence:
-        info.tags.append(f"license:{spec.licence}")
     fields = msgspec.to_builtins(info)
     chosen = {name: value for name, value in fields.items() if not expand or name in ("id", *expand)}
     return Reply(orjson.dumps(chosen))
