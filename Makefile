@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 REFERENCE := .venv-reference
+INFINITY := .venv-infinity
 DEMO := .demo
 JAVASCRIPT := tests/server/javascript
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients test-reference check format bench bench-full clean
+.PHONY: help demo test test-clients test-reference check format bench bench-full bench-serve bench-serve-long clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -64,5 +65,18 @@ bench: $(REFERENCE)/installed ## Measure beside sentence-transformers and fastem
 bench-full: $(REFERENCE)/installed ## The same with the jobs of 100,000 and 1,000,000 rows (hours)
 	$(REFERENCE)/bin/python benchmarks/bench.py --full --memory 10000 100000 1000000
 
+$(INFINITY)/installed:
+	$(PYTHON) -m venv $(INFINITY)
+	$(INFINITY)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(INFINITY)/bin/python -m pip install --quiet --disable-pip-version-check "infinity_emb[torch,server]==0.0.77" "click<8.2"
+	@touch $@
+
+bench-serve: $(VENV)/installed-check $(INFINITY)/installed ## Measure the server under load, beside Infinity (about 15 minutes; needs wrk)
+	$(BIN)/python benchmarks/serve.py --infinity $(INFINITY)/bin/python
+
+bench-serve-long: $(VENV)/installed-check ## The server's memory over 200,000 requests, and ten minutes of load
+	$(BIN)/python benchmarks/serve.py --requests 20000 200000 --soak 600
+
 clean: ## Remove what the other targets made (models stay in EMBEDHUB_HOME)
-	rm -rf $(VENV) $(REFERENCE) $(DEMO) $(JAVASCRIPT)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(REFERENCE) $(INFINITY) $(DEMO) $(JAVASCRIPT)/node_modules
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

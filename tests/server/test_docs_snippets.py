@@ -57,7 +57,7 @@ def test_python(code: str, server: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("code", snippets("sh"))
 def test_curl(code: str, server: str, tmp_path: Path) -> None:
     # By itself curl takes an error's status for a success.
-    (tmp_path / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")
+    (tmp_path / ".curlrc").write_text("fail\nsilent\nshow-error\n")
     printed = run(["bash", "-euc", code.replace(ADDRESS, server)], tmp_path, CURL_HOME=str(tmp_path))
     assert printed
 

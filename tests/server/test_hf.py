@@ -8,11 +8,15 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from huggingface_hub import InferenceClient, close_session
+from tests.engine.checkpoints import write_classifier
 from tests.models.fake_hub import FakeHub, files_of
 from tests.server.conftest import Start
 
 from embedhub import Model
 from embedhub.config import DEFAULT_MODEL
+from embedhub.engine.classifier import Classifier
+from embedhub.engine.scores import ACTIVATIONS
 
 TEXTS = ["one text", "another", "How do I sign up for Medicare?"]
 LONG = "word " * 600
@@ -109,7 +113,7 @@ def test_parameters_count_wherever_they_stand(client: httpx.Client, default_mode
     mixed = "sun " * 400 + "moon " * 400
     close(post(mixed, truncation_direction="left").json(), default_model.encode("moon " * 400))
     close(post(mixed, truncation_direction="Right").json(), default_model.encode("sun " * 400))
-    assert "none" in post(TEXTS[0], prompt_name="query").json()["error"]
+    assert "no prompt" in post(TEXTS[0], prompt_name="of nobody").json()["error"]
 
 
 def test_a_ranking_is_best_first_and_tells_texts_if_asked(client: httpx.Client, default_model: Model) -> None:
@@ -241,3 +245,30 @@ def test_a_model_that_is_being_loaded(start_server: Start, tmp_path: Path, tiny:
             waited = client.post("/models/acme/tiny", json={"inputs": "the one"})
             close(waited.json(), tiny.encode("the one"))
             assert client.get("/api/models/acme/tiny").status_code == 200
+
+
+def test_a_classifier_labels_texts_and_pairs_and_ranks(start_server: Start, tmp_path: Path) -> None:
+    folder = write_classifier(tmp_path / "labels", labels=3, id2label={"0": "no", "1": "maybe", "2": "yes"})
+    model = Classifier(folder, dtype="f32")
+    server = start_server("--model", str(folder))
+
+    def labels(given: Any, activation: str = "softmax") -> list[Any]:
+        scores = ACTIVATIONS[activation](model.logits([given]))[0]
+        order = np.argsort(-scores, kind="stable")
+        return [{"label": model.labels[at], "score": pytest.approx(scores[at], abs=1e-5)} for at in order]
+
+    with httpx.Client(base_url=server, timeout=60) as client:
+        assert client.post("/", json={"inputs": "the one"}).json() == [labels("the one")]
+        assert client.post("/", json={"inputs": ["the one", "it"]}).json() == [labels("the one"), labels("it")]
+        pair = {"text": "the one", "text_pair": "it"}
+        for inputs in (pair, [pair]):
+            assert client.post("/", json={"inputs": inputs}).json() == [labels(("the one", "it"))]
+        best = {"top_k": 1, "function_to_apply": "none"}
+        assert client.post("/", json={"inputs": "it", "parameters": best}).json() == [labels("it", "identity")[:1]]
+        info = client.get(f"/api/models/{folder}").json()
+        assert (info["pipeline_tag"], info["library_name"]) == ("text-classification", "transformers")
+        client_of_it = InferenceClient(model=server)
+        assert [each.label for each in client_of_it.text_classification("it")] == [
+            each["label"] for each in labels("it")
+        ]
+        close_session()

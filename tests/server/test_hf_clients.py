@@ -44,8 +44,8 @@ def test_parameters_of_feature_extraction(hugging_face: InferenceClient, default
     )
     wanted = default_model.encode(TEXTS, truncate_dim=32, normalize_embeddings=True)
     np.testing.assert_allclose(short, wanted, atol=1e-5)
-    with pytest.raises(HfHubHTTPError, match="no prompt 'query'"):
-        hugging_face.feature_extraction(TEXTS[0], prompt_name="query")
+    with pytest.raises(HfHubHTTPError, match="no prompt 'of nobody'"):
+        hugging_face.feature_extraction(TEXTS[0], prompt_name="of nobody")
     with pytest.raises(HfHubHTTPError, match="tokens"):
         hugging_face.feature_extraction("word " * 600, truncate=False)
 

@@ -8,16 +8,17 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from time import monotonic, perf_counter
 
 from embedhub.config import Settings
+from embedhub.engine.classifier import Classifier
 from embedhub.engine.model import Model
 from embedhub.errors import ModelLoadingError, ModelNotFoundError
-from embedhub.models import ModelSpec, find_model
+from embedhub.models import ModelSpec, find_model, installed_models
 from embedhub.models.wanted import is_model_id, read_wanted
 from embedhub.runtime.cache import model_namespace
 from embedhub.runtime.scheduler import Order, PackReport, Scheduler
@@ -31,6 +32,9 @@ _USUAL_LOAD_SECONDS = 5.0
 # Who does not wait for a load waits so long all the same: an unknown name is refused as such within it, and a client
 # that repeats a request at once, as huggingface.js does for ever, does so a few times instead of thousands.
 _IMPATIENT_SECONDS = 1.0
+
+# Names in a message; more would not be read.
+_LISTED = 20
 
 # Weights take their size in the graph, about as much again packed for the CPU, and what computing needs.
 _MEMORY_FACTOR = 2.5
@@ -95,12 +99,31 @@ class LoadedModels:
     @property
     def ready(self) -> list[LoadedModel]:
         """Models that are loaded."""
-        return [load.result() for load in self._loads.values() if _is_ready(load)]
+        # A copy first, because other threads look too.
+        return [load.result() for load in list(self._loads.values()) if _is_ready(load)]
 
     @property
     def names(self) -> list[str]:
-        """Names of models that were loaded or are always there, and aliases."""
-        return list(dict.fromkeys([*self._preloaded, *self._loads, *self._aliases]))
+        """Names of models that are loaded or always there, and aliases."""
+        return list(dict.fromkeys([*self._preloaded, *(loaded.name for loaded in self.ready), *self._aliases]))
+
+    def available(self) -> dict[str, ModelSpec]:
+        """What a request may ask for without a download, by name: models, then aliases. Reads the disk."""
+        found = {loaded.name: loaded.model.spec for loaded in self.ready}
+        for spec in installed_models(self._config):
+            found.setdefault(spec.id, spec)
+        return found | {alias: found[name] for alias, name in self._aliases.items() if name in found}
+
+    def find_available(self, name: str) -> ModelSpec:
+        """The available model of that name. Reads the disk.
+
+        Raises:
+            ModelNotFoundError: there is none.
+        """
+        found = self.available()
+        if name not in found:
+            raise _not_here(name, list(found))
+        return found[name]
 
     def resolve(self, name: str | None) -> str:
         """The model's own name for what a request calls it.
@@ -111,7 +134,7 @@ class LoadedModels:
         chosen = self._aliases.get(name, name) if name else self.default
         if chosen in self._preloaded or chosen in self._loads or is_model_id(chosen.partition("@")[0]):
             return chosen
-        raise ModelNotFoundError(f"{chosen!r:.100} is no model id such as organisation/name")
+        raise _not_here(chosen, self.names)
 
     async def preload(self) -> None:
         """Load the models that are always there.
@@ -164,7 +187,7 @@ class LoadedModels:
         if load is not None and _is_ready(load):
             return load.result().model.spec
         try:
-            return await asyncio.to_thread(self._find, chosen, replace(self._config, offline=True))
+            return await asyncio.to_thread(self._servable, chosen, replace(self._config, offline=True))
         except ModelNotFoundError:
             if self._may_download(chosen):
                 return None
@@ -205,10 +228,10 @@ class LoadedModels:
         start = perf_counter()
         config = self._config if self._may_download(name) else replace(self._config, offline=True)
         if name not in self._preloaded:
-            self._find(name, config)
-        model = Model(name, config=config)
+            self._servable(name, config)
+        model = _load_model(name, config)
         # The first computation compiles; nobody should wait for that in a request.
-        model.embed(["ready"])
+        model.encoder.compute(model.prepare(["ready"]).jobs)
         spec = model.spec
         return LoadedModel(
             name=name,
@@ -230,11 +253,20 @@ class LoadedModels:
         patterns = self._config.allow_models
         return name in self._preloaded or any(fnmatchcase(name, pattern) for pattern in patterns)
 
-    def _find(self, name: str, config: Settings) -> ModelSpec:
-        if name not in self._preloaded and read_wanted(name, None, config).folder is not None:
-            # A folder of the server that happens to be called so is nothing that a client may load, or learn of.
-            raise ModelNotFoundError(f"model {name} is not here")
-        return find_model(name, settings=config)
+    def _servable(self, name: str, config: Settings) -> ModelSpec:
+        """What a request may have loaded.
+
+        Raises:
+            ModelError: it cannot be found, or is damaged.
+        """
+        # A folder of the server that happens to be called so is nothing that a client may load, or learn of.
+        if name in self._preloaded or read_wanted(name, None, config).folder is None:
+            try:
+                return find_model(name, settings=config)
+            except ModelNotFoundError:
+                if not config.offline:
+                    raise
+        raise _not_here(name, list(self.available()))
 
     def _make_room(self, newest: LoadedModel) -> None:
         budget = self._config.model_memory_mb << 20 or _machine_memory() // 2
@@ -251,6 +283,23 @@ class LoadedModels:
         del self._loads[loaded.name]
         loaded.scheduler.close()
         return True
+
+
+def _load_model(name: str, config: Settings) -> AnyModel:
+    """The model by its kind. A classifier is not computed in int8: where that is the setting, it takes what it can."""
+    if find_model(name, settings=config).kind != "classifier":
+        return Model(name, config=config)
+    return Classifier(name, dtype="auto" if config.dtype == "int8" else None, config=config)
+
+
+def _not_here(name: str, available: Sequence[str]) -> ModelNotFoundError:
+    """Why a model cannot be had: what there is instead, and how to have more."""
+    names = ", ".join([*available[:_LISTED], "…"] if len(available) > _LISTED else available)
+    return ModelNotFoundError(
+        f"model {name:.100} is not here; there is: {names or 'none'}. To serve one of them under this name set "
+        f"EMBEDHUB_MODEL_ALIASES={name:.100}={available[0] if available else 'MODEL'}; EMBEDHUB_ALLOW_MODELS lets "
+        "requests download models"
+    )
 
 
 def _is_ready(load: "asyncio.Task[LoadedModel]") -> bool:

@@ -78,7 +78,7 @@ class _Queued(Job):
     @classmethod
     def of(cls, order: Order, place: int, *, alone: bool = False) -> "_Queued":
         job = order.jobs[place]
-        queued = cls(job.ids, job.skipped)
+        queued = cls(job.ids, job.skipped, job.types)
         # Frozen, so that nobody changes a job on its way; these three belong to the way.
         for name, value in (("order", order), ("place", place), ("alone", alone)):
             object.__setattr__(queued, name, value)

@@ -16,8 +16,8 @@ from embedhub.server.endpoint import Call, Endpoint, Reply
 async def infer(call: Call) -> Reply:
     """What the inputs ask for."""
     body = _body(call)
-    work = wire.work(body, call.path.get("task", ""))
     chosen = wire.options(body)
+    work = wire.work(body, call.path.get("task", ""), of_classifier=await _is_classifier(call))
     caller = call.caller(use_cache=chosen.use_cache is not False, wait=_waits(call, chosen))
     return wire.reply(await call.service.run(_model(call), work.request, caller), work)
 
@@ -42,6 +42,13 @@ def _body(call: Call) -> Any:
 def _model(call: Call) -> str | None:
     """The model of the path; the default one if it names none."""
     return call.path.get("model", "").rstrip("/") or None
+
+
+async def _is_classifier(call: Call) -> bool:
+    """Whether the model labels texts. One that is still to be downloaded is taken for one that embeds."""
+    loaded = call.service.loaded
+    spec = await loaded.describe(_model(call) or loaded.default)
+    return spec is not None and spec.kind == "classifier"
 
 
 def _waits(call: Call, chosen: wire.Options) -> bool:

@@ -23,7 +23,7 @@ from embedhub.models import ModelSpec
 from embedhub.runtime.service import Answer
 from embedhub.server.endpoint import Reply
 from embedhub.server.errors import Failure
-from embedhub.tasks import CompareTexts, EmbedTexts, Ranked, Request, RerankTexts
+from embedhub.tasks import ClassifyTexts, CompareTexts, EmbedTexts, Labelled, Ranked, Request, RerankTexts
 
 # Tasks that a path may name. The inputs decide among them, but a path that names any other is a mistake.
 TASKS = ("feature-extraction", "sentence-similarity", "text-ranking", "rerank", "text-classification")
@@ -146,12 +146,13 @@ def is_text(body: bytes, content_type: str) -> bool:
     return content_type.startswith("text/plain") and not body.lstrip().startswith((b"{", b"["))
 
 
-def work(body: Body, task: str) -> Work:
+def work(body: Body, task: str, *, of_classifier: bool = False) -> Work:
     """What is asked for.
 
     Args:
         body: the request.
         task: the task that the path names, or nothing.
+        of_classifier: whether the model is one; then texts are for it to label.
 
     Raises:
         RequestError: inputs that no task has.
@@ -162,6 +163,8 @@ def work(body: Body, task: str) -> Work:
     said = body if isinstance(body, InferenceRequest) else InferenceRequest(inputs=body)
     inputs = said if said.inputs is UNSET else said.inputs
     asked = _parameters(said)
+    if of_classifier and task not in ("text-ranking", "rerank"):
+        task = "text-classification"
     if isinstance(inputs, Question):
         return _of_object(inputs, asked, task)
     if isinstance(inputs, str):
@@ -189,13 +192,16 @@ def model_info(id: str, spec: ModelSpec | None, expand: Sequence[str]) -> Reply:
 
     Both tasks of sentence-transformers are among the tags: huggingface_hub looks there.
     """
-    task = "feature-extraction"
+    is_classifier = spec is not None and spec.kind == "classifier"
+    task = "text-classification" if is_classifier else "feature-extraction"
+    library = "transformers" if is_classifier else "sentence-transformers"
+    tasks = [task] if is_classifier else ["feature-extraction", "sentence-similarity"]
     licence = [f"license:{spec.licence}"] if spec is not None and spec.licence else []
     info = ModelInfo(
         id=id,
         pipeline_tag=task,
-        tags=["sentence-transformers", "feature-extraction", "sentence-similarity", *licence],
-        library_name="sentence-transformers",
+        tags=[library, *tasks, *licence],
+        library_name=library,
         inference_provider_mapping=[ProviderMapping("hf-inference", id, id, "live", task)],
     )
     fields = msgspec.to_builtins(info)
@@ -241,7 +247,7 @@ def _long_texts(asked: Parameters) -> dict[str, str]:
 
 def _embedding(texts: list[str], asked: Parameters, task: str, *, single: bool) -> Work:
     if task == "text-classification":
-        return _classification()
+        return _classification(texts, asked)
     request = EmbedTexts(
         texts,
         prompt_name=asked.prompt_name,
@@ -283,7 +289,7 @@ def _of_object(inputs: Question, asked: Parameters, task: str) -> Work:
 
 def _of_pairs(pairs: list[Text], asked: Parameters, task: str) -> Work:
     if task not in ("text-ranking", "rerank"):
-        return _classification()
+        return _classification([_given(pair) for pair in pairs], asked)
     if any(pair.text_pair is None or pair.text != pairs[0].text for pair in pairs):
         raise RequestError("a ranking of pairs needs the same text in all of them, and a text_pair in each")
     return _ranking(pairs[0].text, [pair.text_pair or "" for pair in pairs], asked)
@@ -309,7 +315,18 @@ def _ranking(query: str, candidates: list[str], asked: Parameters) -> Work:
     return Work(request, show)
 
 
-def _classification() -> Work:
-    raise UnsupportedTaskError(
-        "text classification is not served; there are feature-extraction, sentence-similarity and text-ranking"
+def _given(pair: Text) -> str | tuple[str, str]:
+    return pair.text if pair.text_pair is None else (pair.text, pair.text_pair)
+
+
+def _classification(inputs: Sequence[str | tuple[str, str]], asked: Parameters) -> Work:
+    function = "identity" if asked.function_to_apply == "none" else asked.function_to_apply
+    request = ClassifyTexts(
+        inputs, top_k=asked.top_k, function=function, long_texts="error" if asked.truncate is False else "truncate"
     )
+
+    # A list of lists also for one text: both official clients take its first element.
+    def show(labels: list[list[Labelled]]) -> Any:
+        return [[{"label": each.label, "score": each.score} for each in row] for row in labels]
+
+    return Work(request, show)
