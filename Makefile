@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 REFERENCE := .venv-reference
 INFINITY := .venv-infinity
 DEMO := .demo
+JAVASCRIPT := tests/server/javascript
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-reference check format bench bench-full bench-serve bench-serve-long clean
+.PHONY: help demo test test-clients test-reference check format bench bench-full bench-serve bench-serve-long clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -30,12 +31,20 @@ $(REFERENCE)/installed: pyproject.toml
 	$(REFERENCE)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[reference]'
 	@touch $@
 
+$(JAVASCRIPT)/node_modules/installed: $(JAVASCRIPT)/package.json $(JAVASCRIPT)/package-lock.json
+	@node --version && npm --version || { echo "Node and npm are missing; for example: apt-get install nodejs npm" >&2; exit 1; }
+	cd $(JAVASCRIPT) && npm ci --loglevel=error
+	@touch $@
+
 demo: $(VENV)/installed ## Embed 13 questions, ask one, print the answers and the time each step took
 	@$(BIN)/python examples/demo.py $(DEMO)
 
 test: $(VENV)/installed-check ## Run the whole self-contained suite
 	@$(BIN)/python -c "from embedhub.config import DEFAULT_MODEL, settings; from embedhub.models import find_model; find_model(DEFAULT_MODEL, settings=settings())"
 	$(BIN)/python -m pytest -m "not reference and not clients"
+
+test-clients: $(VENV)/installed-check $(JAVASCRIPT)/node_modules/installed ## Run clients written in JavaScript (needs Node and npm)
+	$(BIN)/python -m pytest -m clients
 
 test-reference: $(REFERENCE)/installed ## Compare with torch, transformers and sentence-transformers
 	$(REFERENCE)/bin/python -m pytest -m reference
@@ -69,4 +78,5 @@ bench-serve-long: $(VENV)/installed-check ## The server's memory over 200,000 re
 	$(BIN)/python benchmarks/serve.py --requests 20000 200000 --soak 600
 
 clean: ## Remove what the other targets made (models stay in EMBEDHUB_HOME)
-	rm -rf $(VENV) $(REFERENCE) $(INFINITY) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(REFERENCE) $(INFINITY) $(DEMO) $(JAVASCRIPT)/node_modules
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

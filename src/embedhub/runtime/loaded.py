@@ -19,7 +19,7 @@ from embedhub.engine.classifier import Classifier
 from embedhub.engine.model import Model
 from embedhub.errors import ModelLoadingError, ModelNotFoundError
 from embedhub.models import ModelSpec, find_model, installed_models
-from embedhub.models.wanted import is_model_id
+from embedhub.models.wanted import is_model_id, read_wanted
 from embedhub.runtime.cache import model_namespace
 from embedhub.runtime.parity import Parity, measure_parity
 from embedhub.runtime.scheduler import Order, PackReport, Scheduler
@@ -29,6 +29,10 @@ logger = logging.getLogger(__name__)
 
 # A load that was never measured takes about so long; a measured one is the better estimate.
 _USUAL_LOAD_SECONDS = 5.0
+
+# Who does not wait for a load waits so long all the same: an unknown name is refused as such within it, and a client
+# that repeats a request at once, as huggingface.js does for ever, does so a few times instead of thousands.
+_IMPATIENT_SECONDS = 1.0
 
 # Names in a message; more would not be read.
 _LISTED = 20
@@ -159,6 +163,8 @@ class LoadedModels:
         chosen = self.resolve(name)
         load = self._load(chosen)
         if not _is_ready(load):
+            if not wait:
+                await asyncio.wait({load}, timeout=_IMPATIENT_SECONDS)
             if not wait and not load.done():
                 seconds = self._load_seconds.get(chosen, _USUAL_LOAD_SECONDS)
                 raise ModelLoadingError(f"Model {chosen} is currently loading", retry_after=seconds)
@@ -171,6 +177,24 @@ class LoadedModels:
         finally:
             loaded.users -= 1
             loaded.used_at = monotonic()
+
+    async def describe(self, name: str) -> ModelSpec | None:
+        """What is known of a model without loading it; None if it is not here, but a request may have it downloaded.
+
+        Raises:
+            ModelNotFoundError: a request for it would find none.
+            ModelError: it is damaged or cannot be used.
+        """
+        chosen = self.resolve(name)
+        load = self._loads.get(chosen)
+        if load is not None and _is_ready(load):
+            return load.result().model.spec
+        try:
+            return await asyncio.to_thread(self._servable, chosen, replace(self._config, offline=True))
+        except ModelNotFoundError:
+            if self._may_download(chosen):
+                return None
+            raise
 
     def drop_idle(self) -> None:
         """Drop models that were not used for as long as the settings allow."""
@@ -205,12 +229,9 @@ class LoadedModels:
 
     def _load_in_thread(self, name: str) -> LoadedModel:
         start = perf_counter()
-        config = self._config
-        asked = name in self._preloaded
-        if not asked and not any(fnmatchcase(name, pattern) for pattern in config.allow_models):
-            config = replace(config, offline=True)
-        if not asked:
-            self._check_servable(name, config)
+        config = self._config if self._may_download(name) else replace(self._config, offline=True)
+        if name not in self._preloaded:
+            self._servable(name, config)
         model = _load_model(name, config)
         # The first computation compiles; nobody should wait for that in a request.
         model.encoder.compute(model.prepare(["ready"]).jobs)
@@ -233,21 +254,24 @@ class LoadedModels:
             used_at=monotonic(),
         )
 
-    def _check_servable(self, name: str, config: Settings) -> None:
-        """Refuse what a request may not have loaded.
+    def _may_download(self, name: str) -> bool:
+        patterns = self._config.allow_models
+        return name in self._preloaded or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+    def _servable(self, name: str, config: Settings) -> ModelSpec:
+        """What a request may have loaded.
 
         Raises:
             ModelError: it cannot be found, or is damaged.
         """
-        try:
-            source = find_model(name, settings=config).source
-        except ModelNotFoundError:
-            if not config.offline:
-                raise
-            source = ""
-        # A folder of the server that happens to be called so is nothing that a client may load.
-        if source in ("", "local"):
-            raise _not_here(name, list(self.available()))
+        # A folder of the server that happens to be called so is nothing that a client may load, or learn of.
+        if name in self._preloaded or read_wanted(name, None, config).folder is None:
+            try:
+                return find_model(name, settings=config)
+            except ModelNotFoundError:
+                if not config.offline:
+                    raise
+        raise _not_here(name, list(self.available()))
 
     def _make_room(self, newest: LoadedModel) -> None:
         budget = self._config.model_memory_mb << 20 or _machine_memory() // 2

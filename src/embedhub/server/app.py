@@ -12,6 +12,7 @@ from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate
 from embedhub.server.cors import Cors
 from embedhub.server.dialects.cohere.routes import ENDPOINTS as COHERE
+from embedhub.server.dialects.hf.routes import ENDPOINTS as HF
 from embedhub.server.dialects.openai.cl100k import vocabulary
 from embedhub.server.dialects.openai.routes import ENDPOINTS as OPENAI
 from embedhub.server.dialects.tei.routes import ENDPOINTS as TEI
@@ -49,7 +50,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
             await service.close()
             gate.close()
 
-    endpoints = (*OPENAI, *TEI, *COHERE)
+    endpoints = (*OPENAI, *TEI, *COHERE, *HF)
     return Starlette(
         routes=[as_route(endpoint, service, gate, bodies) for endpoint in endpoints],
         middleware=[Middleware(Cors, gate=gate)],

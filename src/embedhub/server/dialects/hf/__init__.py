@@ -1,0 +1,1 @@
+"""Hugging Face's Inference API, as the hosted service and its clients speak it."""
