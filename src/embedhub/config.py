@@ -61,6 +61,12 @@ def _port(value: str) -> int:
     return number
 
 
+def _web_address(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("not an address such as http://127.0.0.1:4318")
+    return value.rstrip("/")
+
+
 def _names(value: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
@@ -228,6 +234,27 @@ class Settings:
         env="EMBEDHUB_GRACE_SECONDS",
         parse=_count,
         help="How long a server that is told to stop goes on with what it has begun.",
+        group="serve",
+    )
+    log_format: str = _setting(
+        "human",
+        env="EMBEDHUB_LOG_FORMAT",
+        parse=_choice("human", "json"),
+        help="How the server's log is written: human (lines for people) or json (an object a line).",
+        group="serve",
+    )
+    log_level: str = _setting(
+        "info",
+        env="EMBEDHUB_LOG_LEVEL",
+        parse=_choice("debug", "info", "warning", "error"),
+        help="What is not in the server's log: at info details, at warning also every request, at error also warnings.",
+        group="serve",
+    )
+    otlp_endpoint: str = _setting(
+        "",
+        env="EMBEDHUB_OTLP_ENDPOINT",
+        parse=_web_address,
+        help="Where spans are sent, such as `http://127.0.0.1:4318`; empty sends none. Needs `embedhub[otel]`.",
         group="serve",
     )
 

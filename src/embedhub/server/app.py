@@ -4,12 +4,21 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 from embedhub.config import Settings
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate
 from embedhub.server.dialects.openai.routes import ENDPOINTS as OPENAI
 from embedhub.server.endpoint import as_route
+from embedhub.server.metrics import RequestMetrics, ServiceMetrics
+from embedhub.server.observe import Observed
+from embedhub.server.pages import own_endpoints
+from embedhub.server.tracing import Tracer
+from embedhub.server.unmatched import broken, unmatched
+
+# Asked in this order: exact paths before patterns.
+DIALECTS = (*OPENAI,)
 
 
 def build_app(config: Settings, models: Iterable[str] = ()) -> Starlette:
@@ -18,9 +27,16 @@ def build_app(config: Settings, models: Iterable[str] = ()) -> Starlette:
     Args:
         config: the settings.
         models: models to load first; the first is the default model.
+
+    Raises:
+        MissingExtraError: spans are to be sent, and OpenTelemetry is not installed.
     """
     service = Service(config, models)
     gate = Gate()
+    requests = RequestMetrics()
+    numbers = ServiceMetrics(service, requests)
+    tracer = Tracer(config.otlp_endpoint) if config.otlp_endpoint else None
+    endpoints = (*DIALECTS, *own_endpoints(DIALECTS, numbers.text, lambda: gate.has_tokens))
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -29,5 +45,12 @@ def build_app(config: Settings, models: Iterable[str] = ()) -> Starlette:
             yield
         finally:
             await service.close()
+            if tracer is not None:
+                tracer.close()
 
-    return Starlette(routes=[as_route(endpoint, service, gate) for endpoint in OPENAI], lifespan=lifespan)
+    return Starlette(
+        routes=[as_route(endpoint, service, gate) for endpoint in endpoints],
+        lifespan=lifespan,
+        middleware=[Middleware(Observed, requests, tracer)],
+        exception_handlers={404: unmatched, 405: unmatched, Exception: broken},
+    )

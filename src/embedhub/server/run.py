@@ -8,6 +8,7 @@ import uvicorn
 
 from embedhub.config import Settings
 from embedhub.server.app import build_app
+from embedhub.server.logs import start_logging
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ def serve(config: Settings, models: Iterable[str] = ()) -> None:
         config: the settings.
         models: models to load first; the first is the default model.
     """
+    start_logging(config)
     _Server(
         uvicorn.Config(
             build_app(config, models),
