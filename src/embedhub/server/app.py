@@ -48,9 +48,11 @@ def build_app(config: Settings, models: Iterable[str] = ()) -> Starlette:
             if tracer is not None:
                 tracer.close()
 
-    return Starlette(
+    app = Starlette(
         routes=[as_route(endpoint, service, gate) for endpoint in endpoints],
         lifespan=lifespan,
         middleware=[Middleware(Observed, requests, tracer)],
         exception_handlers={404: unmatched, 405: unmatched, Exception: broken},
     )
+    app.state.service = service
+    return app

@@ -23,7 +23,7 @@ TokenId = Annotated[int, Meta(ge=0)]
 class EmbeddingRequest(msgspec.Struct):
     """Body of `POST /v1/embeddings`."""
 
-    input: str | list[Any]
+    input: str | list[str | list[TokenId]]
     model: str = ""
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Meta(ge=1)] | None = None
