@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from embedhub.engine.encoder import Encoder, Planned
+from embedhub.engine.model import EncodeOptions
 from embedhub.engine.packing import Job, Pack
 from embedhub.runtime.scheduler import Order
 
@@ -58,6 +59,4 @@ class Desk:
 
 def jobs_of(model: Any, texts: Sequence[str]) -> list[Job]:
     """Jobs of texts."""
-    from embedhub.engine.model import EncodeOptions
-
     return list(model.prepare(list(texts), EncodeOptions()).jobs)

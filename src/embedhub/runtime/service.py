@@ -32,6 +32,9 @@ _HEALTHY_SECONDS = 10.0
 # A text computed to see whether the service works must be there within so many seconds: who asks has time-outs too.
 _PROBE_SECONDS = 5.0
 
+# How often models that nobody uses are looked for.
+_IDLE_CHECK_SECONDS = 5.0
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -117,6 +120,7 @@ class Service:
         self.cache = VectorCache(self.config.cache_mb << 20, folder, self.config.cache_disk_mb << 20)
         self.loaded = LoadedModels(self.config, self.models, self._deliver, self._count_pack)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._idle_check: asyncio.Task[None] | None = None
 
     async def start(self, *, preload: bool = True) -> None:
         """Begin, and load the models that are always there.
@@ -127,9 +131,13 @@ class Service:
         self._loop = asyncio.get_running_loop()
         if preload:
             await self.loaded.preload()
+        if self.config.model_idle_seconds:
+            self._idle_check = self._loop.create_task(self._drop_idle())
 
     async def close(self) -> None:
         """Drop every model. What still waits fails."""
+        if self._idle_check is not None:
+            self._idle_check.cancel()
         await self.loaded.close()
         self.cache.close()
 
@@ -147,16 +155,16 @@ class Service:
         """
         start = perf_counter()
         characters = self._check_size(request.texts)
-        async with asyncio.timeout(self.config.answer_seconds) as limit:
-            try:
-                async with self.loaded.use(model, wait=caller.wait) as loaded:
-                    return await self._answer(loaded, request, caller, characters, start)
-            except TimeoutError as error:
-                if not limit.expired():
-                    raise
-                raise RequestTimeoutError(
-                    f"no answer within {self.config.answer_seconds} s (EMBEDHUB_ANSWER_SECONDS)", retry_after=1
-                ) from error
+        limit = asyncio.timeout(self.config.answer_seconds)
+        try:
+            async with limit, self.loaded.use(model, wait=caller.wait) as loaded:
+                return await self._answer(loaded, request, caller, characters, start)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise RequestTimeoutError(
+                f"no answer within {self.config.answer_seconds} s (EMBEDHUB_ANSWER_SECONDS)", retry_after=1
+            ) from error
 
     async def healthy(self) -> bool:
         """Whether the service computes: it did within the last seconds, or does so now, and nothing is stuck."""
@@ -235,6 +243,11 @@ class Service:
         if order.error is not None:
             raise order.error
         return order
+
+    async def _drop_idle(self) -> None:
+        while True:
+            await asyncio.sleep(_IDLE_CHECK_SECONDS)
+            self.loaded.drop_idle()
 
     def _deliver(self, orders: list[Order]) -> None:
         """From a scheduler's thread into the loop."""
