@@ -178,6 +178,27 @@ def test_a_poisoned_text_fails_alone(tiny: Model, desk: Desk) -> None:
     scheduler.close()
 
 
+def test_a_text_tried_again_beside_a_poisoned_one_does_not_fail_with_it(tiny: Model, desk: Desk) -> None:
+    poison = jobs_of(tiny, ["this is poison ?"])[0]
+    begin = threading.Event()
+
+    def check(jobs: Any) -> None:
+        assert begin.wait(60)
+        if any(tuple(job.ids) == tuple(poison.ids) for job in jobs):
+            raise RuntimeError("poison")
+
+    scheduler = Scheduler(Watched(tiny.encoder, check), desk.deliver)  # type: ignore[arg-type]
+    orders = [Order(str(number), jobs_of(tiny, ["the"])) for number in range(6)]
+    bad = Order("bad", [poison])
+    for order in (*orders[:3], bad, *orders[3:]):
+        scheduler.submit(order)
+    begin.set()
+    desk.wait_for(bad, *orders)
+    scheduler.close()
+    assert [order.error for order in orders] == [None] * 6
+    assert bad.error is not None
+
+
 @pytest.mark.parametrize("error", [MemoryError(), SystemExit(1), KeyboardInterrupt()])
 def test_whatever_is_raised_the_next_orders_work(tiny: Model, desk: Desk, error: BaseException) -> None:
     failing = [True, True]

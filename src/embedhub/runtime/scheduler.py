@@ -260,6 +260,9 @@ class Scheduler:
             pack = self._encoder.plan_arriving(jobs)
             self._report(PackReport(len(jobs), sum(len(job.ids) for job in jobs), pack.computed_tokens))
             yield pack, jobs
+            if jobs[0].alone:
+                # Nothing is drawn beside it: whatever is in flight when it fails would fail with it.
+                return
 
     def _next_jobs(self, queue: FairQueue[_Queued], of_tokens: bool) -> list[_Queued]:
         alone = next((job for job in self._retries if job.order.of_tokens == of_tokens), None)
