@@ -7,7 +7,7 @@ REFERENCE := .venv-reference
 DEMO := .demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-reference check format bench bench-full clean
+.PHONY: help demo test test-reference fuzz check format bench bench-full clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -38,6 +38,9 @@ test: $(VENV)/installed-check ## Run the whole self-contained suite
 
 test-reference: $(REFERENCE)/installed ## Compare with torch, transformers and sentence-transformers
 	$(REFERENCE)/bin/python -m pytest -m reference
+
+fuzz: $(VENV)/installed-check ## Fuzz the server's API from its own document, for long (about 10 minutes)
+	EMBEDHUB_FUZZ=10000 $(BIN)/python -m pytest tests/server/test_fuzz.py
 
 check: $(VENV)/installed-check ## Style, types and layers
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ ORDERS = st.lists(st.tuples(st.sampled_from("abcd"), st.lists(st.integers(1, 30)
 
 def filled(orders: list[tuple[str, list[int]]]) -> tuple[FairQueue[Item], dict[Item, int]]:
     queue: FairQueue[Item] = FairQueue()
-    costs = {}
+    costs: dict[Item, int] = {}
     for order, (client, sizes) in enumerate(orders):
         items = [(cost, (client, order, place)) for place, cost in enumerate(sizes)]
         queue.push(client, order, items)
@@ -52,7 +52,7 @@ def test_an_order_keeps_its_order(orders: list[tuple[str, list[int]]], budget: i
 @given(ORDERS)
 def test_nobody_gets_a_second_turn_before_everybody_had_one(orders: list[tuple[str, list[int]]]) -> None:
     queue, costs = filled(orders)
-    waiting = defaultdict(int)
+    waiting: defaultdict[str, int] = defaultdict(int)
     for client, _, _ in costs:
         waiting[client] += 1
     passed: dict[str, int] = dict.fromkeys(waiting, 0)
@@ -72,9 +72,7 @@ def test_orders_of_one_client_have_turns_too() -> None:
 
 
 @given(ORDERS.filter(bool), st.data(), st.integers(1, 60))
-def test_what_is_discarded_never_comes(
-    orders: list[tuple[str, list[int]]], data: st.DataObject, budget: int
-) -> None:
+def test_what_is_discarded_never_comes(orders: list[tuple[str, list[int]]], data: st.DataObject, budget: int) -> None:
     queue, costs = filled(orders)
     taken = queue.take(budget)
     number = data.draw(st.integers(0, len(orders) - 1))

@@ -104,7 +104,9 @@ def door() -> Iterator[Door]:
 
 def test_what_is_cancelled_is_neither_computed_nor_delivered(tiny: Model, desk: Desk, door: Door) -> None:
     scheduler = Scheduler(Watched(tiny.encoder, door), desk.deliver)  # type: ignore[arg-type]
-    first, unwanted, last = (Order(client, jobs_of(tiny, texts(size))) for client, size in (("a", 1), ("b", 50), ("c", 2)))
+    first, unwanted, last = (
+        Order(client, jobs_of(tiny, texts(size))) for client, size in (("a", 1), ("b", 50), ("c", 2))
+    )
     scheduler.submit(first)
     assert door.reached.wait(60)
     scheduler.submit(unwanted)
@@ -279,13 +281,12 @@ def test_a_text_waits_three_packs_at_most_behind_a_large_order(tiny: Model, desk
         # In the midst of the large order, from another client.
         if len(packs) == 20 and not submitted_at:
             submitted_at.append(len(packs))
-            scheduler.submit(single)
+            mixed.submit(single)
 
-    scheduler = Scheduler(Watched(tiny.encoder, before), deliver, report=packs.append)  # type: ignore[arg-type]
-    scheduler.submit(large)
-    desk.wait_for(single)
-    desk.wait_for(large)
-    scheduler.close()
+    mixed = Scheduler(Watched(tiny.encoder, before), deliver, report=packs.append)  # type: ignore[arg-type]
+    mixed.submit(large)
+    desk.wait_for(single, large)
+    mixed.close()
     assert len(large.jobs) == 10_000
     # It is in the next pack that is drawn; packs that were drawn before, and those beside it, are what it waits for.
     assert done_at[0] - submitted_at[0] <= 3

@@ -5,6 +5,7 @@ import shutil
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,8 +42,12 @@ def config(offline: Settings, tiny_folder: Path) -> Settings:
     store = ModelStore(offline.home)
     for seed, name in enumerate("abcd"):
         folder = write_bert(offline.home / "made" / name, width=40, seed=seed + 1)
-        store.install(f"acme/{name}", "1", lambda place, folder=folder: shutil.copytree(folder, place, dirs_exist_ok=True))  # type: ignore[misc]
+        store.install(f"acme/{name}", "1", partial(_copy, folder))
     return replace(offline, model=str(tiny_folder), dtype="f32")
+
+
+def _copy(folder: Path, place: Path) -> None:
+    shutil.copytree(folder, place, dirs_exist_ok=True)
 
 
 def serve(config: Settings, work: Callable[[Service], Awaitable[T]]) -> T:
@@ -146,7 +151,9 @@ def test_what_is_wrong_with_a_request_is_said_and_the_next_works(
     serve(config, work)
 
 
-@pytest.mark.parametrize("name", ["acme/nothing", "nonsense", "../../etc", "a/b/c", "acme/a@nothing", "", "\0", "x" * 999])
+@pytest.mark.parametrize(
+    "name", ["acme/nothing", "nonsense", "../../etc", "a/b/c", "acme/a@nothing", "", "\0", "x" * 999]
+)
 def test_an_unknown_model_is_refused_and_tried_again_next_time(config: Settings, name: str) -> None:
     async def work(service: Service) -> None:
         for _ in range(2):

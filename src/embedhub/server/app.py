@@ -1,5 +1,6 @@
 """The one place where rooms are wired together: settings in, an ASGI application out."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
 
@@ -46,7 +47,7 @@ def build_app(config: Settings, models: Iterable[str] = ()) -> Starlette:
         finally:
             await service.close()
             if tracer is not None:
-                tracer.close()
+                await asyncio.to_thread(tracer.close)
 
     app = Starlette(
         routes=[as_route(endpoint, service, gate) for endpoint in endpoints],
