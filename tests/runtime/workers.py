@@ -1,13 +1,18 @@
-"""Encoders that go wrong in a chosen way, around one that is right, and orders that can be waited for."""
+"""Services and schedulers for tests: encoders that go wrong in a chosen way, orders that can be waited for."""
 
+import asyncio
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
+from embedhub.config import Settings
 from embedhub.engine.encoder import Encoder, Planned
 from embedhub.engine.model import EncodeOptions
 from embedhub.engine.packing import Job, Pack
 from embedhub.runtime.scheduler import Order
+from embedhub.runtime.service import Service
+
+T = TypeVar("T")
 
 
 class Watched:
@@ -60,3 +65,17 @@ class Desk:
 def jobs_of(model: Any, texts: Sequence[str]) -> list[Job]:
     """Jobs of texts."""
     return list(model.prepare(list(texts), EncodeOptions()).jobs)
+
+
+def serve(config: Settings, work: Callable[[Service], Awaitable[T]]) -> T:
+    """What the work gives, with a service that is started before and closed behind it."""
+
+    async def run() -> T:
+        service = Service(config)
+        await service.start()
+        try:
+            return await work(service)
+        finally:
+            await service.close()
+
+    return asyncio.run(asyncio.wait_for(run(), 60))

@@ -4,7 +4,7 @@ Knows Prometheus' idea of a histogram, and none of its library, so that the room
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,16 @@ class Distribution:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
+
+    @classmethod
+    def merged(cls, parts: Iterable["Distribution"]) -> "Distribution":
+        """The numbers of several, at least one, that have the same bounds."""
+        first, *others = parts
+        whole = cls(first.bounds)
+        for part in (first, *others):
+            whole.counts = [mine + more for mine, more in zip(whole.counts, part.counts, strict=True)]
+            whole.total += part.total
+        return whole
 
     @property
     def count(self) -> int:

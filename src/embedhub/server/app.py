@@ -52,7 +52,7 @@ def build_app(config: Settings, models: Iterable[str] = ()) -> Starlette:
     app = Starlette(
         routes=[as_route(endpoint, service, gate) for endpoint in endpoints],
         lifespan=lifespan,
-        middleware=[Middleware(Observed, requests, tracer)],
+        middleware=[Middleware(Observed, requests, tracer, log_json=config.log_format == "json")],
         exception_handlers={404: unmatched, 405: unmatched, Exception: broken},
     )
     app.state.service = service

@@ -35,7 +35,7 @@ _STAGES = ("duration", "tokenization_duration", "queue_duration", "inference_dur
 _TEI_ERRORS = {"overloaded": "overloaded", "rate_limited": "overloaded", "input_empty": "empty"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Observation:
     """A request as seen from outside.
 
@@ -47,6 +47,7 @@ class Observation:
         seconds: until the response was sent.
         code: of the error, if it was one of ours.
         answer: what was computed, if anything was.
+        texts, tokens: of the answer.
     """
 
     method: str
@@ -56,23 +57,29 @@ class Observation:
     seconds: float
     code: str
     answer: Answer | None
+    texts: int
+    tokens: int
 
 
 class _Inferences:
-    """What text-embeddings-inference counts for one kind of request: how many, and what their stages took."""
+    """Answers of one kind and size: how many requests and texts, and what the stages took, as in `_STAGES`."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.stages = {stage: Distribution(SECONDS) for stage in _STAGES}
+    def __init__(self, kind: str, size: str) -> None:
+        self.kind = kind
+        self.size = size
+        self.requests = 0
+        self.texts = 0
+        self.stages = tuple(Distribution(SECONDS) for _ in _STAGES)
 
     def add(self, texts: int, seconds: float, answer: Answer) -> None:
-        self.count += texts
+        self.requests += 1
+        self.texts += texts
         times = answer.timings
-        stages = self.stages
-        stages["duration"].add(seconds)
-        stages["tokenization_duration"].add(times.tokenization)
-        stages["queue_duration"].add(times.queue)
-        stages["inference_duration"].add(times.inference)
+        whole, tokenization, queue, inference = self.stages
+        whole.add(seconds)
+        tokenization.add(times.tokenization)
+        queue.add(times.queue)
+        inference.add(times.inference)
 
 
 class RequestMetrics:
@@ -91,8 +98,12 @@ class RequestMetrics:
         self._tokens: Counter[str] = Counter()
         self._truncated: Counter[str] = Counter()
         self._input_tokens = Distribution(SIZES)
-        self._by_size = {"single": _Inferences(), "batch": _Inferences()}
-        self._by_kind = {"embed": _Inferences(), "predict": _Inferences()}
+        # By whether the model embeds and whether it was one text.
+        self._answers = {
+            (embeds, alone): _Inferences("embed" if embeds else "predict", "single" if alone else "batch")
+            for embeds in (True, False)
+            for alone in (True, False)
+        }
         self._failures: Counter[str] = Counter()
 
     def count(self, seen: Observation) -> None:
@@ -109,18 +120,20 @@ class RequestMetrics:
             if seen.method == "POST" and seen.route:
                 self._failures[_tei_error(seen)] += 1
         elif seen.answer is not None:
-            self._count_answer(seen.answer, seen.seconds)
+            self._count_answer(seen.answer, seen)
 
-    def _count_answer(self, answer: Answer, seconds: float) -> None:
-        texts = len(answer.tokens)
+    def _count_answer(self, answer: Answer, seen: Observation) -> None:
         name = answer.loaded.name
-        self._texts[name] += texts
-        self._tokens[name] += int(answer.tokens.sum())
+        self._texts[name] += seen.texts
+        self._tokens[name] += seen.tokens
         if answer.truncated:
             self._truncated[name] += len(answer.truncated)
-        self._input_tokens.add_all(answer.tokens)
-        self._by_size["single" if texts == 1 else "batch"].add(1, seconds, answer)
-        self._by_kind["embed" if isinstance(answer.loaded.model, Model) else "predict"].add(texts, seconds, answer)
+        alone = seen.texts == 1
+        if alone:
+            self._input_tokens.add(seen.tokens)
+        else:
+            self._input_tokens.add_all(answer.tokens)
+        self._answers[isinstance(answer.loaded.model, Model), alone].add(seen.texts, seen.seconds, answer)
 
     def families(self) -> Iterator[Metric]:
         """What was counted, under our names."""
@@ -145,21 +158,24 @@ class RequestMetrics:
 
     def tei_families(self) -> Iterator[Metric]:
         """The same under the names of text-embeddings-inference, whose counters do not end in `_total`."""
-        succeeded = {size: found.count for size, found in self._by_size.items()}
+        answers = list(self._answers.values())
         failed = sum(self._failures.values())
-        counted = [({"method": size}, count) for size, count in succeeded.items()]
+        by_size = {size: [each for each in answers if each.size == size] for size in ("single", "batch")}
+        by_kind = {kind: [each for each in answers if each.kind == kind] for kind in ("embed", "predict")}
+        counted = [({"method": size}, sum(each.requests for each in found)) for size, found in by_size.items()]
         yield _untyped("te_request_count", "Requests to compute.", [*counted, ({"method": "unknown"}, failed)])
         yield _untyped("te_request_success", "Requests computed.", counted)
         yield _untyped("te_request_failure", "Requests that failed.", list(_labelled("err", self._failures)))
-        for stage in _STAGES:
-            sizes = (({"method": size}, found.stages[stage]) for size, found in self._by_size.items())
+        for place, stage in enumerate(_STAGES):
+            sizes = [({"method": size}, _stage(found, place)) for size, found in by_size.items()]
             yield _histogram(f"te_request_{stage}", "Seconds of a request.", sizes)
         yield _histogram("te_request_input_length", "Tokens of a text.", [({}, self._input_tokens)])
-        for kind, found in self._by_kind.items():
-            yield _untyped(f"te_{kind}_count", "Texts computed.", [({}, found.count)])
-            yield _untyped(f"te_{kind}_success", "Texts computed.", [({}, found.count)])
-            for stage in _STAGES:
-                yield _histogram(f"te_{kind}_{stage}", "Seconds of a request.", [({}, found.stages[stage])])
+        for kind, found in by_kind.items():
+            texts: Labelled = [({}, sum(each.texts for each in found))]
+            yield _untyped(f"te_{kind}_count", "Texts computed.", texts)
+            yield _untyped(f"te_{kind}_success", "Texts computed.", texts)
+            for place, stage in enumerate(_STAGES):
+                yield _histogram(f"te_{kind}_{stage}", "Seconds of a request.", [({}, _stage(found, place))])
 
 
 class ServiceMetrics(Collector):
@@ -252,6 +268,10 @@ class ServiceMetrics(Collector):
         yield _gauge("embedhub_cache_bytes", "Memory that the cache of vectors takes.", [({}, held)])
         yield _histogram("te_batch_next_size", "Texts of a pack.", sizes)
         yield _histogram("te_batch_next_tokens", "Tokens of a pack.", tokens)
+
+
+def _stage(found: Iterable[_Inferences], place: int) -> Distribution:
+    return Distribution.merged(each.stages[place] for each in found)
 
 
 Labelled = Iterable[tuple[dict[str, str], float]]

@@ -13,11 +13,9 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from embedhub.server.logs import FIELDS, request_id
+from embedhub.server.logs import access, request_id, write_access
 from embedhub.server.metrics import Observation, RequestMetrics
 from embedhub.server.tracing import Tracer
-
-logger = logging.getLogger("embedhub.access")
 
 # The status in the log of a request whose client went away before it was answered, as nginx has it.
 _CLIENT_GONE = 499
@@ -36,10 +34,14 @@ class Observed:
         app: what answers.
         metrics: what is counted.
         tracer: sends spans; None does not.
+        log_json: whether a request's line in the log is an object.
     """
 
-    def __init__(self, app: ASGIApp, metrics: RequestMetrics, tracer: Tracer | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: RequestMetrics, tracer: Tracer | None = None, *, log_json: bool = False
+    ) -> None:
         self._app = app
+        self._log_json = log_json
         self._metrics = metrics
         self._tracer = tracer
 
@@ -75,8 +77,8 @@ class Observed:
             if span is not None:
                 span.end(seen)
             level = logging.DEBUG if seen.route in _QUIET and status < 400 else logging.INFO
-            if logger.isEnabledFor(level):
-                _log(level, scope, seen)
+            if access.isEnabledFor(level):
+                _line(level, scope, seen, as_json=self._log_json)
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
@@ -90,36 +92,36 @@ def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
 def _observation(scope: Scope, status: int, seconds: float) -> Observation:
     endpoint = scope.get("embedhub.endpoint")
     reply = scope.get("embedhub.reply")
+    answer = reply.answer if reply is not None else None
     return Observation(
-        method=scope["method"],
-        route=endpoint.path if endpoint is not None else "",
-        dialect=endpoint.dialect if endpoint is not None else "",
-        status=status,
-        seconds=seconds,
-        code=reply.headers.get("x-error-code", "") if reply is not None and status >= 400 else "",
-        answer=reply.answer if reply is not None else None,
+        scope["method"],
+        endpoint.path if endpoint is not None else "",
+        endpoint.dialect if endpoint is not None else "",
+        status,
+        seconds,
+        reply.headers.get("x-error-code", "") if reply is not None and status >= 400 else "",
+        answer,
+        len(answer.tokens) if answer is not None else 0,
+        int(answer.tokens.sum()) if answer is not None else 0,
     )
 
 
-def _log(level: int, scope: Scope, seen: Observation) -> None:
-    path = quote(scope["path"][:_SHOWN_PATH], safe="/:@!$&'()*+,;=-._~", errors="replace")
-    user = scope.get("embedhub.user", "")
+def _line(level: int, scope: Scope, seen: Observation, *, as_json: bool) -> None:
+    path = scope["path"]
+    if len(path) > _SHOWN_PATH or not path.isascii() or not path.isprintable() or " " in path:
+        path = quote(path[:_SHOWN_PATH], safe="/:@!$&'()*+,;=-._~", errors="replace")
     fields: dict[str, Any] = {
         "method": seen.method,
         "path": path,
         "status": seen.status,
         "ms": round(seen.seconds * 1000, 1),
     }
-    line = f"{seen.method} {path} {seen.status} {fields['ms']}ms"
     if seen.answer is not None:
-        fields["texts"] = len(seen.answer.tokens)
-        fields["tokens"] = int(seen.answer.tokens.sum())
-        line += f" texts={fields['texts']} tokens={fields['tokens']}"
+        fields["texts"] = seen.texts
+        fields["tokens"] = seen.tokens
+    user = scope.get("embedhub.user")
     if user:
-        fields["user"] = user
-        line += f" user={quote(user)}"
+        fields["user"] = quote(user)
     if seen.code:
         fields["error"] = seen.code
-        line += f" error={seen.code}"
-    # "%s": a path with a percent sign is no format.
-    logger.log(level, "%s", line, extra={FIELDS: fields})
+    write_access(level, fields, scope["embedhub.request_id"], as_json=as_json)
