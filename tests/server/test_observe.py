@@ -81,7 +81,7 @@ def test_a_log_for_machines(start_server: Start, tiny_folder: Path, tmp_path: Pa
     assert [(line["method"], line["path"], line["status"]) for line in asked] == [
         ("POST", "/v1/embeddings", 200),
         ("GET", "/health", 200),
-        ("GET", "/%22quoted%22", 404),
+        ("GET", '/"quoted"', 404),
     ]
     assert asked[0]["request_id"] == "mine"
     assert asked[0]["texts"] == 1
