@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 REFERENCE := .venv-reference
+INFINITY := .venv-infinity
 DEMO := .demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-reference fuzz check format bench bench-full clean
+.PHONY: help demo test test-reference fuzz check format bench bench-full bench-serve bench-serve-long clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,7 +35,7 @@ demo: $(VENV)/installed ## Embed 13 questions, ask one, print the answers and th
 
 test: $(VENV)/installed-check ## Run the whole self-contained suite
 	@$(BIN)/python -c "from embedhub.config import DEFAULT_MODEL, settings; from embedhub.models import find_model; find_model(DEFAULT_MODEL, settings=settings())"
-	$(BIN)/python -m pytest -m "not reference"
+	$(BIN)/python -m pytest -m "not reference and not clients"
 
 test-reference: $(REFERENCE)/installed ## Compare with torch, transformers and sentence-transformers
 	$(REFERENCE)/bin/python -m pytest -m reference
@@ -58,5 +59,17 @@ bench: $(REFERENCE)/installed ## Measure beside sentence-transformers and fastem
 bench-full: $(REFERENCE)/installed ## The same with the jobs of 100,000 and 1,000,000 rows (hours)
 	$(REFERENCE)/bin/python benchmarks/bench.py --full --memory 10000 100000 1000000
 
+$(INFINITY)/installed:
+	$(PYTHON) -m venv $(INFINITY)
+	$(INFINITY)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(INFINITY)/bin/python -m pip install --quiet --disable-pip-version-check "infinity_emb[torch,server]==0.0.77" "click<8.2"
+	@touch $@
+
+bench-serve: $(VENV)/installed-check $(INFINITY)/installed ## Measure the server under load, beside Infinity (about 15 minutes; needs wrk)
+	$(BIN)/python benchmarks/serve.py --infinity $(INFINITY)/bin/python
+
+bench-serve-long: $(VENV)/installed-check ## The server's memory over 200,000 requests, and ten minutes of load
+	$(BIN)/python benchmarks/serve.py --requests 20000 200000 --soak 600
+
 clean: ## Remove what the other targets made (models stay in EMBEDHUB_HOME)
-	rm -rf $(VENV) $(REFERENCE) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(REFERENCE) $(INFINITY) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

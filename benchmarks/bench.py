@@ -6,17 +6,12 @@ Knows what is compared, the targets, and how to show both. Refuses to know how a
 """
 
 import argparse
-import json
-import platform
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -36,28 +31,10 @@ from measure import (
     measure_systems,
     texts_in,
 )
+from report import Target, write_report
 from systems import SYSTEMS
 
 BASE = "sentence-transformers"
-PACKAGES = ("embedhub", "openvino", "sentence-transformers", "torch", "fastembed", "onnxruntime")
-
-
-@dataclass(frozen=True)
-class Target:
-    """What must hold; `measured` is None where this machine cannot tell."""
-
-    name: str
-    bound: float
-    at_least: bool
-    measured: float | None
-
-    @property
-    def verdict(self) -> str:
-        """Holds, fails, or not measured."""
-        if self.measured is None:
-            return "not measured"
-        held = self.measured >= self.bound if self.at_least else self.measured <= self.bound
-        return "holds" if held else "FAILS"
 
 
 def ratio(ours: list[float] | None, theirs: list[float] | None) -> float | None:
@@ -172,25 +149,6 @@ def show_targets(console: Console, found: list[Target]) -> None:
     console.print(table)
 
 
-def cpu_name() -> str:
-    """The CPU's model name."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()
-
-
-def versions() -> dict[str, str]:
-    """Versions of what was compared."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "absent"
-    return found
-
-
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -271,20 +229,11 @@ def main() -> None:
     show_systems(console, results, options.scale)
     show_machine(console, results, flops)
     show_targets(console, found)
-    cpu = cpu_name()
-    now = datetime.now(UTC)
-    report = {
-        "date": now.isoformat(timespec="seconds"),
-        "cpu": cpu,
-        "python": platform.python_version(),
-        "versions": versions(),
-        "results": asdict(results),
-        "targets": [asdict(target) | {"verdict": target.verdict} for target in found],
-    }
-    short_name = re.sub(r"[^a-z0-9]+", "-", cpu.lower()).strip("-")
-    options.results.mkdir(parents=True, exist_ok=True)
-    file = options.results / f"{now:%Y-%m-%d}-{short_name}.json"
-    file.write_text(json.dumps(report, indent=1) + "\n")
+    file = write_report(
+        options.results,
+        "",
+        {"results": asdict(results), "targets": [asdict(target) | {"verdict": target.verdict} for target in found]},
+    )
     console.print(f"written to {file}")
 
 

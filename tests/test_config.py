@@ -1,10 +1,12 @@
 """Settings: what is read, from where, and what is refused."""
 
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from embedhub.config import DEFAULT_MODEL, read_settings, table
+from embedhub.config import DEFAULT_MODEL, available_threads, cpu_quota, read_settings, table, whole_number
 from embedhub.errors import SettingError
 
 
@@ -53,6 +55,13 @@ def test_flags(value: str, wanted: bool) -> None:
     assert read_settings({"HF_HUB_OFFLINE": value}).offline is wanted
 
 
+def test_the_cache_folder_is_where_other_programs_look_for_it() -> None:
+    assert read_settings({}).hf_home == Path("~/.cache/huggingface").expanduser()
+    moved = {"XDG_CACHE_HOME": "/var/cache/me"}
+    assert read_settings(moved).model_cache == Path("/var/cache/me/huggingface/hub")
+    assert read_settings(moved | {"HF_HOME": "/models"}).model_cache == Path("/models/hub")
+
+
 def test_the_stored_token_is_used(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("hf_stored\n")
     assert read_settings({"HF_HOME": str(tmp_path)}).hub_token == "hf_stored"
@@ -92,3 +101,74 @@ def test_every_setting_says_what_it_is() -> None:
     for setting in table():
         assert setting.metadata["env"].isupper()
         assert setting.metadata["help"].endswith(".")
+
+
+def quota(folder: Path, own: str, files: dict[str, str]) -> float | None:
+    """The quota of a process in the control groups `own`, where these files lie."""
+    groups = folder / "groups"
+    for name, content in files.items():
+        path = groups / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    (folder / "own").write_text(own)
+    return cpu_quota(groups, folder / "own")
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "wanted"),
+    [
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, None),
+        ("0::/\n", {}, None),
+        # A service: the tightest of its own group and those around it.
+        ("0::/system.slice/a.service\n", {"system.slice/a.service/cpu.max": "400000 100000"}, 4),
+        (
+            "0::/system.slice/a.service\n",
+            {"system.slice/a.service/cpu.max": "max 100000", "system.slice/cpu.max": "50000 100000"},
+            0.5,
+        ),
+        # A container that is told its path on the host, or one that lies outside of what it sees.
+        ("0::/docker/abc\n", {"cpu.max": "200000 100000"}, 2),
+        ("0::/../other\n", {"cpu.max": "200000 100000", "../other/cpu.max": "100000 100000"}, 2),
+        (
+            "4:memory:/x\n1:cpu,cpuacct:/\n0::/\n",
+            {"cpu/cpu.cfs_quota_us": "250000\n", "cpu/cpu.cfs_period_us": "100000\n"},
+            2.5,
+        ),
+        ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "5\n"}, None),
+        ("4:cpuset:/\n", {"cpu/cpu.cfs_quota_us": "100000\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ("nonsense\n\n", {"cpu.max": "nonsense"}, None),
+        ("0::/\n", {"cpu.max": "100000 0"}, None),
+    ],
+)
+def test_cpu_quota(tmp_path: Path, own: str, files: dict[str, str], wanted: float | None) -> None:
+    assert quota(tmp_path, own, files) == wanted
+
+
+def test_no_control_groups_is_no_quota(tmp_path: Path) -> None:
+    assert cpu_quota(tmp_path, tmp_path / "missing") is None
+
+
+@pytest.mark.parametrize(("granted", "wanted"), [(None, 3), (0.2, 1), (1.5, 2), (3, 3), (64, 3)])
+def test_available_threads(monkeypatch: pytest.MonkeyPatch, granted: float | None, wanted: int) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {4, 5, 6})
+    monkeypatch.setattr("embedhub.config.cpu_quota", lambda: granted)
+    assert available_threads() == wanted
+
+
+def test_a_system_without_affinity_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.setattr("embedhub.config.cpu_quota", lambda: None)
+    assert available_threads() == os.cpu_count()
+
+
+@pytest.mark.parametrize("wrong", ["3", 1.5, 1.0, None, True, 0, -1, [2]])
+def test_arguments_that_are_no_whole_number_are_refused_by_name(wrong: object) -> None:
+    with pytest.raises(SettingError, match=r"^top_k must be a whole number of at least 1, not "):
+        whole_number("top_k", wrong)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
+    assert whole_number("top_k", np.int32(3)) == 3
+    assert whole_number("threads", 0, low=0) == 0

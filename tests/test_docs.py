@@ -77,9 +77,13 @@ def test_every_setting_is_read() -> None:
     sources = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.py") if path.name != "config.py")
     for setting in table():
         # Some are read through a property that combines them.
-        name = {"token": "hub_token", "hf_home": "model_cache", "hf_cache": "model_cache"}.get(
-            setting.name, setting.name
-        )
+        combined = {
+            "token": "hub_token",
+            "hf_home": "model_cache",
+            "hf_cache": "model_cache",
+            "tiktoken_cache": "vocabularies",
+        }
+        name = combined.get(setting.name, setting.name)
         assert re.search(rf"\.{name}\b", sources), f"nobody reads {setting.name}"
 
 

@@ -34,7 +34,8 @@ assert EmbeddedDataset.load(folder / "out").search("the one")[0]["row"] == 0
 
 
 def environment(tmp_path: Path, **more: str) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "EMBEDHUB_HOME": str(tmp_path / "home")} | more
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    return kept | {"HOME": str(tmp_path), "EMBEDHUB_HOME": str(tmp_path / "home")} | more
 
 
 def run(code: str, tmp_path: Path, model: Path, **more: str) -> subprocess.CompletedProcess[str]:

@@ -7,18 +7,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embedhub.engine.model import EncodeOptions, Model
+    from embedhub.engine.classifier import Classifier
+    from embedhub.engine.model import Model
+    from embedhub.engine.options import EncodeOptions
     from embedhub.engine.postprocess import quantize_embeddings
     from embedhub.runtime.collection import EmbeddedDataset
     from embedhub.search import semantic_search
 
 __version__ = "0.1.0"
 
-__all__ = ["EmbeddedDataset", "EncodeOptions", "Model", "quantize_embeddings", "semantic_search"]
+__all__ = ["Classifier", "EmbeddedDataset", "EncodeOptions", "Model", "quantize_embeddings", "semantic_search"]
 
 _HOMES = {
+    "Classifier": "embedhub.engine.classifier",
     "EmbeddedDataset": "embedhub.runtime.collection",
-    "EncodeOptions": "embedhub.engine.model",
+    "EncodeOptions": "embedhub.engine.options",
     "Model": "embedhub.engine.model",
     "quantize_embeddings": "embedhub.engine.postprocess",
     "semantic_search": "embedhub.search",

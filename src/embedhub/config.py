@@ -1,9 +1,11 @@
 """Settings: one table that feeds environment variables, the `.env` file and the documentation.
 
-Knows every setting's name, variable, default and meaning. Nobody else reads `os.environ` or the `.env` file, and
-nothing is written to them: values travel as arguments.
+Knows every setting's name, variable, default and meaning, and how much of the machine this process was given. Nobody
+else reads `os.environ` or the `.env` file, and nothing is written to them: values travel as arguments.
 """
 
+import math
+import operator
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -13,6 +15,7 @@ from typing import Any, cast
 
 from dotenv import dotenv_values
 
+from embedhub.choices import NumberType
 from embedhub.errors import SettingError
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -85,7 +88,9 @@ def _setting(default: Any, *, env: str, parse: Callable[[str], Any], help: str, 
     return field(default=default, metadata=metadata)
 
 
-DTYPES = ("auto", "f32", "bf16", "int8")
+DTYPES = tuple(map(str, NumberType))
+
+TOKEN_IDS = ("refuse", "model", "cl100k")
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ class Settings:
         0,
         env="EMBEDHUB_THREADS",
         parse=_count,
-        help="CPU threads in all; 0 takes every core this process may use.",
+        help="CPU threads in all; 0 takes what this process may use: its cores, or its CPU quota.",
     )
     streams: int = _setting(
         0, env="EMBEDHUB_STREAMS", parse=_count, help="Batches computed side by side; 0 takes one a thread."
@@ -144,7 +149,7 @@ class Settings:
         lambda: Path("~/.cache/huggingface").expanduser(),
         env="HF_HOME",
         parse=_path,
-        help="Hugging Face's folder: its cache of models (hub/) and its stored token.",
+        help="Hugging Face's folder: its cache of models (hub/) and its token; `XDG_CACHE_HOME` moves the default.",
     )
     hf_cache: Path | None = _setting(
         None, env="HF_HUB_CACHE", parse=_path, help="Hugging Face's cache of models, if it is not in HF_HOME."
@@ -166,6 +171,20 @@ class Settings:
         env="EMBEDHUB_MODEL_ALIASES",
         parse=_pairs,
         help="Other names for models, `name=model` with commas between, such as `text-embedding-3-small=BAAI/bge-m3`.",
+        group="serve",
+    )
+    token_ids: str = _setting(
+        "refuse",
+        env="EMBEDHUB_TOKEN_IDS",
+        parse=_choice(*TOKEN_IDS),
+        help="Token ids over OpenAI's API: refuse them, or take them as the model's own or as OpenAI's (cl100k).",
+        group="serve",
+    )
+    tiktoken_cache: Path | None = _setting(
+        None,
+        env="TIKTOKEN_CACHE_DIR",
+        parse=_path,
+        help="Folder in which tiktoken left OpenAI's vocabulary cl100k_base; else EMBEDHUB_HOME/tiktoken.",
         group="serve",
     )
     model_memory_mb: int = _setting(
@@ -262,6 +281,11 @@ class Settings:
     without_token: bool = False
 
     @property
+    def vocabularies(self) -> Path:
+        """Folder of vocabularies that belong to no model."""
+        return self.tiktoken_cache or self.home / "tiktoken"
+
+    @property
     def model_cache(self) -> Path:
         """Hugging Face's cache of models."""
         return self.hf_cache or self.hf_home / "hub"
@@ -310,6 +334,9 @@ def read_settings(environ: Mapping[str, str], dotenv: Path | None = None) -> Set
         except (ValueError, RuntimeError) as error:
             # RuntimeError: the home folder of a user that does not exist.
             raise SettingError(f"{name}={raw!r}: {error}") from error
+    if "hf_home" not in values and environ.get("XDG_CACHE_HOME"):
+        # As every Hugging Face program does.
+        values["hf_home"] = Path(environ["XDG_CACHE_HOME"]).expanduser() / "huggingface"
     if from_file.get("HF_ENDPOINT") and not environ.get("HF_ENDPOINT"):
         values["token"] = from_file.get("HF_TOKEN") or None
         return Settings(**values, without_token=values["token"] is None)
@@ -322,6 +349,63 @@ def settings() -> Settings:
     return read_settings(os.environ, Path(".env"))
 
 
+def whole_number(name: str, value: Any, *, low: int = 1) -> int:
+    """A caller's argument as a whole number.
+
+    Raises:
+        SettingError: it is none, or one below `low`; the message has the argument's name.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = low - 1
+    if number < low or isinstance(value, bool):
+        raise SettingError(f"{name} must be a whole number of at least {low}, not {value!r}")
+    return number
+
+
 def available_threads() -> int:
-    """How many cores this process may use (its affinity mask, which containers set)."""
-    return len(os.sched_getaffinity(0))
+    """How many cores this process may use: those of its affinity mask, or fewer where a container has a CPU quota."""
+    # macOS has no affinity masks.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota()
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def cpu_quota(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
+    """How many CPUs' time the control groups of this process grant it, or None without a limit.
+
+    The files are those of the Linux kernel's documentation: `cpu.max` (cgroup v2), `cpu.cfs_quota_us` and
+    `cpu.cfs_period_us` (v1). The tightest limit of a group and those around it counts.
+
+    Args:
+        groups: where the groups lie.
+        own: the file that says which of them are this process's.
+    """
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return None
+    quotas: list[float | None] = []
+    for line in lines:
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = groups / "cpu" if controllers else groups
+        inner = Path(path.strip("/"))
+        # A container may be told a path that lies outside of what it sees; its own group is then the top one.
+        around = [Path()] if ".." in inner.parts else [inner, *inner.parents]
+        quotas += [_quota_of(top / part) for part in around]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _quota_of(group: Path) -> float | None:
+    try:
+        if (group / "cpu.max").is_file():
+            quota, period = (group / "cpu.max").read_text().split()
+        else:
+            quota, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        # No limit is the word max in v2 and -1 in v1.
+        return int(quota) / int(period) if int(quota) > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None

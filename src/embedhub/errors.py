@@ -92,9 +92,19 @@ class TextTypeError(InputError):
 
 
 class TextTooLongError(InputError):
-    """A text is longer than the model reads, and the caller forbade to cut it."""
+    """A text is longer than the model reads, and the caller forbade to cut it.
+
+    Attributes:
+        position: which of the texts handed in, counted from 0, where the one who raises it knows.
+        tokens: how many it has, likewise.
+    """
 
     code = "text_too_long"
+
+    def __init__(self, message: str, position: int | None = None, tokens: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+        self.tokens = tokens
 
 
 class ModelError(EmbedhubError):

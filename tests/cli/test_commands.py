@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.engine.checkpoints import write_bert
+from tests.engine.checkpoints import write_bert, write_classifier
 
 from embedhub.engine.backends.openvino import has_fast_int8
 
@@ -20,7 +20,7 @@ TEXTS = ["the one", "an it", "which or that", "for on with"]
 @pytest.fixture
 def environment(tmp_path: Path, tiny_folder: Path) -> dict[str, str]:
     """A user with the tiny model as default, no network and no colours."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "HOME") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG", "HOME") if name in os.environ}
     return kept | {
         "EMBEDHUB_HOME": str(tmp_path / "home"),
         "EMBEDHUB_MODEL": str(tiny_folder),
@@ -90,7 +90,8 @@ def test_json_summary_and_changed_input(environment: dict[str, str], tmp_path: P
 
 def test_standard_input_and_gzip(environment: dict[str, str], tmp_path: Path) -> None:
     lines = b"\n".join(json.dumps({"id": number, "t": text}).encode() for number, text in enumerate(TEXTS))
-    run(environment, "embed", "-", "-o", "out", cwd=tmp_path, input=gzip.compress(lines))
+    told = run(environment, "embed", "-", "-o", "out", cwd=tmp_path, input=gzip.compress(lines)).stderr
+    assert b"standard input is read as jsonl; --format says otherwise" in told
     assert json.loads(run(environment, "search", "out", "an it", "--json", cwd=tmp_path).stdout)[0]["id"] == 1
     assert b"--out DIR" in run(environment, "embed", "-", cwd=tmp_path, input=lines, status=2).stderr
 
@@ -170,11 +171,24 @@ def test_models(environment: dict[str, str], tmp_path: Path, tiny_folder: Path) 
     assert {"id", "revision", "weights_sha256", "licence", "architecture", "dimensions", "max_tokens"} <= set(found)
     assert {"pooling", "normalize", "prompts", "dtype", "backend"} <= set(found)
     assert (found["dimensions"], found["max_tokens"], found["pooling"]) == (32, 48, "mean")
+    assert (found["kind"], "labels" in found) == ("embedding", False)
     calibrated = run(environment, "models", "calibrate", cwd=tmp_path).stdout.decode()
     assert "--dtype int8" in calibrated
     assert len(list((tmp_path / "home" / "calibrations").glob("*.npz"))) == 1
     status = 0 if has_fast_int8() else 4
     run(environment, "models", "info", tiny_folder, "--dtype", "int8", cwd=tmp_path, status=status)
+
+
+def test_a_classifier_is_described_and_not_embedded_with(environment: dict[str, str], tmp_path: Path) -> None:
+    folder = write_classifier(tmp_path / "judge", labels=2, id2label={"0": "bad", "1": "good"})
+    found = json.loads(run(environment, "models", "info", folder, "--json", cwd=tmp_path).stdout)
+    assert (found["kind"], found["labels"], found["activation"]) == ("classifier", ["bad", "good"], "softmax")
+    assert b"['bad', 'good']" in run(environment, "models", "info", folder, cwd=tmp_path).stdout
+    for words in (["models", "info", folder, "--dtype", "int8"], ["models", "calibrate", folder]):
+        assert b"f32 or bf16" in run(environment, *words, cwd=tmp_path, status=4).stderr
+    (tmp_path / "texts.txt").write_text("the one\n")
+    refused = run(environment, "embed", "texts.txt", "--model", folder, "-o", "out", cwd=tmp_path, status=4)
+    assert b"embedhub.Classifier" in refused.stderr
 
 
 @pytest.mark.skipif(not has_fast_int8(), reason="this CPU has no VNNI instructions")
@@ -210,6 +224,45 @@ def test_interrupted_by_hand(environment: dict[str, str], tmp_path: Path) -> Non
     assert b"continues" in errors
     refused = run(environment, "search", "out", "the", cwd=tmp_path, status=5)
     assert b"not finished" in refused.stderr
+
+
+def test_prompts_and_delimiters(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("id;text\n1;the one\n2;an it\n")
+    refused = run(environment, "embed", "in.csv", "-o", "out", cwd=tmp_path, status=3)
+    assert b"--delimiter ';'" in refused.stderr
+    run(environment, "embed", "in.csv", "-o", "out", "--delimiter", ";", "--prompt", "the ", cwd=tmp_path)
+    found = run(environment, "search", "out", "an it", "--prompt", "the ", "--json", cwd=tmp_path)
+    assert json.loads(found.stdout)[0] == {"row": 1, "score": pytest.approx(1, abs=1e-5), "id": 2, "text": "an it"}
+    other = run(environment, "search", "out", "an it", "--json", cwd=tmp_path)
+    assert json.loads(other.stdout)[0]["score"] < 0.999
+    named = run(environment, "search", "out", "an it", "--prompt-name", "title", cwd=tmp_path, status=2)
+    assert b"no prompt 'title'" in named.stderr
+
+
+def test_truncation_is_told_however_often_it_runs(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "long.txt").write_text("the one\n" + "the " * 60 + "\n")
+    assert b"1 truncated" in run(environment, "embed", "long.txt", cwd=tmp_path).stdout
+    assert b"1 truncated" in run(environment, "embed", "long.txt", cwd=tmp_path).stdout
+    refused = run(environment, "embed", "long.txt", "--long-texts", "error", cwd=tmp_path, status=3)
+    assert refused.stderr.startswith(b"error: long.txt, row 2, column 'text': a text of 62 tokens")
+
+
+def test_a_killed_run_leaves_no_copy_of_its_input(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    command = [sys.executable, "-m", "embedhub", "embed", "-", "-o", "out", "--shard-rows", "500"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment | {"TMPDIR": str(tmp_path / "tmp")}, stdin=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    process.stdin.write(b"\n".join(b"the one %d that is not" % number for number in range(200_000)))
+    process.stdin.close()
+    deadline = time.monotonic() + 50
+    while not list((tmp_path / "out").rglob("*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert list((tmp_path / "out").rglob("*.parquet"))
+    assert not list((tmp_path / "tmp").iterdir())
 
 
 def test_help_names_every_command(environment: dict[str, str], tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ class FakeEmbedder:
         vectors = np.stack([text_vector(text) for text in texts])
         if self.by_slice:
             vectors = vectors + text_vector("\0".join(texts)) / 1_000
-        return EmbeddedTexts(vectors, tokens=2 * len(texts), truncated=sum(len(text) > 1_000 for text in texts))
+        return EmbeddedTexts(vectors, 2 * len(texts), np.array([len(text) > 1_000 for text in texts]))
 
 
 OPTIONS = BuildOptions(shard_rows=20, slice_texts=7)

@@ -1,16 +1,17 @@
 """Building: rows keep their order, equal texts are embedded once, and what is known is not computed again."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from tests.datasets.fake_embedder import FakeEmbedder, provenance, text_vector
 
-from embedhub.datasets import BuildReport, Progress, read_dataset
-from embedhub.errors import DatasetError, EmptyInputError, SettingError
+from embedhub.datasets import BuildReport, EmbeddedTexts, Progress, read_dataset
+from embedhub.errors import DatasetError, EmptyInputError, SettingError, TextTooLongError
 
 Build = Callable[..., BuildReport]
 
@@ -136,7 +137,42 @@ def test_truncation_is_counted_and_told(tmp_path: Path, run_build: Build) -> Non
     path = put(tmp_path / "in.jsonl", ["a", "b" * 2_000])
     assert run_build(path).truncated == 1
     assert run_build(path).truncated == 1
-    assert "1 texts were longer" in (tmp_path / "out" / "README.md").read_text()
+    assert "1 rows hold a text longer than the model reads" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_truncation_is_known_of_rows_that_were_not_embedded_again(tmp_path: Path, run_build: Build) -> None:
+    long, other = "b" * 2_000, "c" * 3_000
+    texts = ["a", long, *(f"text {n}" for n in range(30)), long, other]
+    run_build(put(tmp_path / "in.jsonl", texts[:10]))
+    report = run_build(put(tmp_path / "in.jsonl", texts))
+    assert (report.truncated, report.reused) == (3, 10)
+    assert "- 3 rows hold a text longer" in (tmp_path / "out" / "README.md").read_text()
+    found = read_dataset(tmp_path / "out").truncated_rows()
+    assert found is not None
+    assert found.tolist() == [1, 32, 33]
+    report = run_build(put(tmp_path / "in.jsonl", texts[2:]))
+    assert (report.truncated, report.embedded) == (2, 0)
+
+
+def test_flags_are_no_column(tmp_path: Path, run_build: Build) -> None:
+    run_build(put(tmp_path / "in.jsonl", ["a", "b" * 2_000]))
+    assert pq.read_table(tmp_path / "out" / "data").column_names == ["id", "text", "embedding"]
+
+
+def test_a_long_text_that_is_forbidden_is_named_by_its_row_in_the_input(tmp_path: Path, run_build: Build) -> None:
+    class Strict(FakeEmbedder):
+        def embed(self, texts: Sequence[str]) -> EmbeddedTexts:
+            for position, text in enumerate(texts):
+                if len(text) > 1_000:
+                    raise TextTooLongError("too long", position)
+            return super().embed(texts)
+
+    texts = [*(f"text {n % 20}" for n in range(25)), None, *(f"text {n}" for n in range(20, 40)), "b" * 2_000]
+    path = put(tmp_path / "in.jsonl", texts)
+    for on_error in ("skip", "null"):
+        with pytest.raises(TextTooLongError) as raised:
+            run_build(path, by=Strict(), on_error=on_error)
+        assert str(raised.value) == f"{path}, row 47, column 'text': too long"
 
 
 def test_progress_reaches_the_end(tmp_path: Path, run_build: Build) -> None:

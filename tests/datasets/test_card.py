@@ -1,5 +1,6 @@
 """The card: what machines read in it, and what of a person's words is kept."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,8 +43,28 @@ def test_head(facts: CardFacts) -> None:
 
 def test_body_tells_how_it_was_made(facts: CardFacts) -> None:
     card = write_card(facts)
-    assert "| weights_sha256 | `" + "00" * 32 + "` |" in card
-    assert "| prompt | `a\\|b\\n` |" in card
+    assert "| sha256 of the weights | `" + "00" * 32 + "` |" in card
+    assert "| before every text | `a\\|b\\n` |" in card
+    assert "calibration" not in card
+
+
+def test_nothing_to_tell_leaves_no_empty_cell(facts: CardFacts) -> None:
+    card = write_card(replace(facts, provenance=provenance(revision=None)))
+    table = [line for line in card.splitlines() if line.startswith("|")][2:]
+    assert "| before every text | nothing |" in table
+    assert not [line for line in table if "| |" in line or "None" in line or "``" in line]
+
+
+def test_the_head_says_in_words_what_changes_with_the_data(facts: CardFacts) -> None:
+    description = head(write_card(facts))["configs"][0]["description"]
+    assert description == "13 rows embedded with example/fake, build 00"
+
+
+@pytest.mark.parametrize(("count", "told"), [(0, False), (3, True)])
+def test_truncation_is_told(facts: CardFacts, count: int, told: bool) -> None:
+    card = write_card(replace(facts, truncated=count))
+    assert ("longer than the model reads" in card) is told
+    assert ("- 3 rows" in card) is told
 
 
 def test_a_persons_words_are_kept(facts: CardFacts) -> None:

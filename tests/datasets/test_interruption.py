@@ -167,7 +167,7 @@ from tests.datasets.fake_embedder import FakeEmbedder
 class Quick:
     provenance = provenance(dimensions=2)
     def embed(self, texts):
-        return EmbeddedTexts(np.ones((len(texts), 2), np.float32), 0, 0)
+        return EmbeddedTexts(np.ones((len(texts), 2), np.float32), 0, np.zeros(len(texts), np.bool_))
 
 with open_source(InputRequest(sys.argv[1])) as source:
     build(source, Path(sys.argv[2]), Quick(), BuildOptions(shard_rows=2_500))

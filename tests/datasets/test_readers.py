@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import logging
 import random
 from pathlib import Path
 from typing import Any
@@ -122,9 +123,47 @@ def test_csv_odds(folder: Path) -> None:
     assert read(put(folder, "b.csv", f"text\n{huge}\n\0nul\n")) == [{"text": huge}, {"text": "\0nul"}]
 
 
+def test_csv_blank_lines_are_no_rows_and_told(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "embedhub")
+    path = put(folder, "a.csv", "\nid,text\n\n1,a\n   \n\n2,b\n\n\n")
+    assert read(path) == [{"id": 1, "text": "a"}, {"id": 2, "text": "b"}]
+    assert caplog.messages == [f"{path}: 3 blank lines between rows are passed over"]
+    caplog.clear()
+    # In a single column only an empty line is blank, and a quoted nothing is an empty text.
+    assert read(put(folder, "b.csv", 'text\na\n  \n""\nb\n\n')) == [{"text": t} for t in ("a", "  ", "", "b")]
+    assert caplog.messages == []
+
+
 def test_tsv_with_quotes_as_text(folder: Path) -> None:
     path = put(folder, "a.tsv", 'id\ttext\n1\t"Hey" he said\n2\tb"\n')
     assert [row["text"] for row in read(path)] == ['"Hey" he said', 'b"']
+
+
+HUGE = [2**63, 2**64, -(2**63) - 1, 10**40 + 1]
+
+
+@pytest.mark.parametrize("format", ["jsonl", "json"])
+def test_json_integers_beyond_64_bits_lose_nothing(folder: Path, format: str) -> None:
+    rows = [{"text": "ü", "n": n, "in": {"list": [n, 1.5]}, "id": "0" * 30} for n in [1, *HUGE]]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    content = "\n".join(lines) if format == "jsonl" else f"[{','.join(lines)}]"
+    got = read(put(folder, f"x.{format}", content), column="text")
+    assert [row["n"] for row in got] == ["1", *map(str, HUGE)]
+    assert [json.loads(row["in"]) for row in got] == [row["in"] for row in rows]
+    assert {row["id"] for row in got} == {"0" * 30}
+
+
+@pytest.mark.parametrize("format", ["jsonl", "json"])
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [("9" * 5_000, "not JSON: number is infinity"), ("[" * 1_000 + "1" * 20 + "]" * 1_000, "nested deeper than 32")],
+    ids=["digits", "depth"],
+)
+def test_json_that_cannot_be_kept_is_refused(folder: Path, format: str, value: str, told: str) -> None:
+    row = f'{{"text": "a", "n": {value}}}'
+    path = put(folder, f"x.{format}", row if format == "jsonl" else f"[{row}]")
+    with pytest.raises(InputFormatError, match=rf"x\.{format}(, line 1)?(, row 1)?: .*{told}"):
+        read(path, column="text")
 
 
 @FAST

@@ -3,8 +3,10 @@
 import gzip
 import io
 import json
+import logging
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +19,12 @@ import pytest
 from embedhub.datasets import FORMATS, InputRequest, open_source
 from embedhub.errors import (
     ColumnError,
+    DatasetError,
     EmptyInputError,
     InputFormatError,
     InputNotFoundError,
+    SettingError,
+    StorageFullError,
     TextTypeError,
 )
 
@@ -121,8 +126,52 @@ def test_spooled_copy_goes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\nb\n")))
     with open_source(InputRequest("-"), spool=tmp_path) as source:
         assert source.rows == 2
-        assert list(tmp_path.iterdir())
+        assert not list(tmp_path.iterdir()), "a process that is killed would leave it behind"
+        assert [row["text"] for table in source.tables(9) for row in table.to_pylist()] == ["a", "b"]
     assert not list(tmp_path.iterdir())
+
+
+def test_what_was_assumed_of_standard_input_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "embedhub")
+    for format, said in ((None, ["standard input is read as jsonl; --format says otherwise"]), ("jsonl", [])):
+        caplog.clear()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(encode(ROWS, "jsonl"))))
+        assert read("-", format=format) == ROWS
+        assert caplog.messages == said
+
+
+def test_a_folder_for_copies_that_is_full_or_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\n")))
+    with pytest.raises(DatasetError, match="nowhere"), open_source(InputRequest("-"), spool=tmp_path / "nowhere"):
+        pass
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: full)
+        with pytest.raises(StorageFullError, match="no space left"), open_source(InputRequest("-"), spool=tmp_path):
+            pass
+
+
+@pytest.mark.parametrize(("mark", "typed"), [(";", "';'"), ("\t", r"'\\t'"), ("|", r"'\|'")])
+def test_another_delimiter_is_named_and_can_be_said(written: Written, mark: str, typed: str) -> None:
+    path = written(f"id{mark}text\n1{mark}a, b\n2{mark}c\n", "x.csv")
+    with pytest.raises(InputFormatError, match=rf"x\.csv: .* --delimiter {typed} if"):
+        read(path)
+    rows = [{"id": 1, "text": "a, b"}, {"id": 2, "text": "c"}]
+    assert read(path, delimiter=mark) == rows
+    assert mark != "\t" or read(path, delimiter="\\t") == rows
+
+
+def test_a_header_with_a_semicolon_may_be_one_column(written: Written) -> None:
+    path = written("who; what\na\n", "x.csv")
+    assert read(path, delimiter=",") == [{"who; what": "a"}]
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("x.csv", ""), ("x.csv", ";;"), ("x.csv", '"'), ("x.tsv", ";")])
+def test_impossible_delimiters(written: Written, name: str, delimiter: str) -> None:
+    path = written("a;text\n1;b\n", name)
+    with pytest.raises(SettingError, match="delimiter"), open_source(InputRequest(path, delimiter=delimiter)):
+        pass
 
 
 @pytest.mark.parametrize(

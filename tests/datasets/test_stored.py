@@ -140,14 +140,14 @@ def test_provenance_that_is_none(text: str) -> None:
         Provenance.from_json(text)
 
 
-def rewritten(shard: Path, column: pa.Array | None = None, **metadata: str) -> None:
+def rewritten(shard: Path, column: pa.Array | None = None, without: str = "", **metadata: str) -> None:
     """The shard written anew, with another embedding column or other metadata."""
     table = pq.read_table(shard)
     with pq.ParquetFile(shard) as file:
         kept = {key.decode(): value.decode() for key, value in file.metadata.metadata.items()}
     if column is not None:
         table = table.set_column(table.schema.get_field_index("embedding"), "embedding", column)
-    wanted = {key: value for key, value in (kept | metadata).items() if key != "ARROW:schema"}
+    wanted = {key: value for key, value in (kept | metadata).items() if key not in ("ARROW:schema", without)}
     pq.write_table(table.replace_schema_metadata(wanted), shard)
 
 
@@ -158,13 +158,26 @@ def rewritten(shard: Path, column: pa.Array | None = None, **metadata: str) -> N
         {"embedhub.shard": "{"},
         {"embedhub.shard": '{"embedded": "x"}'},
         {"embedhub.shard": '{"embedded": -1}'},
+        {"embedhub.truncated": "no base64"},
+        {"embedhub.truncated": "AAAA"},
     ],
-    ids=["deep", "cut", "text", "negative"],
+    ids=["deep", "cut", "text", "negative", "flags", "few flags"],
 )
 def test_metadata_written_by_a_stranger(out: Path, metadata: dict[str, str]) -> None:
     rewritten(next((out / "data").glob("*.parquet")), **metadata)
     with pytest.raises(DatasetError):
         read_dataset(out)
+
+
+def test_a_dataset_of_a_version_without_flags_is_read(out: Path) -> None:
+    whole = read_dataset(out).truncated_rows()
+    assert whole is not None
+    assert whole.tolist() == []
+    shard = next((out / "data").glob("*.parquet"))
+    rewritten(shard, without="embedhub.truncated")
+    dataset = read_dataset(out)
+    assert dataset.truncated_rows() is None
+    assert len(dataset.rows(range(dataset.row_count))) == dataset.row_count == len(dataset.vectors().rows)
 
 
 @pytest.mark.parametrize(

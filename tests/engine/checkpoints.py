@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 WORDS = "the a of and to in is was for on with as by at from it an be this that which or are not have had but one all "
@@ -18,18 +18,25 @@ def vocabulary() -> dict[str, int]:
     return {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
 
 
-def write_tokenizer(folder: Path, *, max_tokens: int) -> None:
-    """A WordPiece tokenizer that puts [CLS] before and [SEP] behind a text."""
+def write_tokenizer(folder: Path, *, max_tokens: int, inputs: list[str] | None = None) -> None:
+    """A WordPiece tokenizer that puts [CLS] before and [SEP] behind a text.
+
+    `inputs` are what its settings say that it gives: `token_type_ids` among them or not.
+    """
     words = vocabulary()
     tokenizer = Tokenizer(models.WordPiece(words, unk_token="[UNK]", max_input_chars_per_word=200))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", words["[CLS]"]), ("[SEP]", words["[SEP]"])]
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", words["[CLS]"]), ("[SEP]", words["[SEP]"])],
     )
     tokenizer.save(str(folder / "tokenizer.json"))
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": max_tokens}
+    config: dict[str, object] = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": max_tokens}
     config |= {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    if inputs is not None:
+        config["model_input_names"] = inputs
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
 
 
@@ -94,4 +101,22 @@ def write_bert(folder: Path, *, layers: int = 2, width: int = 32, max_tokens: in
     (folder / "config.json").write_text(json.dumps(config))
     write_tokenizer(folder, max_tokens=max_tokens)
     write_modules(folder, pooling={"pooling_mode_mean_tokens": True}, normalize=True)
+    return folder
+
+
+def write_classifier(folder: Path, *, labels: int = 1, max_tokens: int = 48, seed: int = 0, **config: object) -> Path:
+    """A whole BERT classifier, as transformers saves it, without torch. `config` goes into config.json."""
+    write_bert(folder, max_tokens=max_tokens, seed=seed)
+    for name in ("modules.json", "1_Pooling/config.json"):
+        (folder / name).unlink()
+    random = np.random.default_rng(seed + 1)
+    tensors = {f"bert.{name}": tensor for name, tensor in load_file(folder / "model.safetensors").items()}
+    width = len(tensors["bert.embeddings.LayerNorm.bias"])
+    for name, rows in (("bert.pooler.dense", width), ("classifier", labels)):
+        tensors[f"{name}.weight"] = (random.standard_normal((rows, width)) * 0.3).astype(np.float32)
+        tensors[f"{name}.bias"] = (random.standard_normal(rows) * 0.3).astype(np.float32)
+    save_file(tensors, folder / "model.safetensors")
+    settings = json.loads((folder / "config.json").read_text())
+    settings["architectures"] = ["BertForSequenceClassification"]
+    (folder / "config.json").write_text(json.dumps(settings | config))
     return folder

@@ -1,16 +1,19 @@
 """`Model` as a user meets it, on the tiny model: what goes in, what comes out, what is said."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.engine.checkpoints import write_bert
+from tests.engine.forking import vectors_in_forks
 
 import embedhub
 from embedhub import EncodeOptions, Model
 from embedhub.config import Settings
+from embedhub.engine.backends.openvino import machine
 from embedhub.errors import ModelIntegrityError, SettingError, TextTooLongError, TextTypeError
 
 LONG = "that which is not " * 40
@@ -111,6 +114,23 @@ def test_long_texts_can_be_read_in_chunks(tiny: Model) -> None:
     assert np.abs(found.vectors[1] - merged / np.linalg.norm(merged)).max() < 1e-5
 
 
+def test_only_the_first_chunk_carries_the_prompt(tmp_path: Path, offline: Settings) -> None:
+    folder = write_bert(tmp_path / "prompted")
+    pooling = {"pooling_mode_mean_tokens": True, "include_prompt": False}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    model = Model(folder, dtype="f32", config=offline)
+    prompt, chunk = "an a of ", EncodeOptions(prompt="an a of ", long_texts="chunk")
+    words = (prompt + LONG).split()
+    pieces = model.token_embeddings([" ".join(words[start : start + 46]) for start in range(0, len(words), 46)])
+    # [CLS] and the prompt's three words are left out of the first piece, nothing of the others.
+    kept = np.concatenate([pieces[0][4:], *pieces[1:]]).mean(axis=0)
+    found = model.embed(["a", LONG, "the one"], chunk).vectors
+    assert np.abs(found[1] - kept / np.linalg.norm(kept)).max() < 1e-5
+    alone = model.encode(["a", "the one"], prompt=prompt)
+    assert np.abs(found[[0, 2]] - alone).max() < 1e-5
+    assert np.isfinite(model.embed(["", "a"], EncodeOptions(prompt=LONG, long_texts="chunk")).vectors).all()
+
+
 def test_truncate_dim_is_normalised_again(tiny: Model) -> None:
     cut = tiny.encode(["the one", "an it"], truncate_dim=8)
     whole = tiny.encode(["the one", "an it"])[:, :8]
@@ -165,6 +185,10 @@ def test_threads_may_share_a_model(tiny: Model) -> None:
     assert all(np.array_equal(left, right) for left, right in zip(found, wanted, strict=True))
 
 
+def test_children_of_a_process_that_used_a_model_may_use_it(tiny_folder: Path, tmp_path: Path) -> None:
+    assert vectors_in_forks(tiny_folder, tmp_path) == "same vectors everywhere"
+
+
 def test_an_error_in_the_middle_leaves_the_model_usable(tiny: Model) -> None:
     def texts() -> object:
         yield from ["a"] * 10_000
@@ -207,6 +231,25 @@ def test_tables_that_end_too_early_are_refused(tmp_path: Path, offline: Settings
     (folder / "tokenizer.json").write_text(json.dumps(vocabulary))
     with pytest.raises(ModelIntegrityError, match=r"word_embeddings.*1000001"):
         Model(folder, config=offline)
+
+
+@pytest.mark.parametrize("wrong", [None, -1e-12, "1e-12", 0, True, [1], float("nan")])
+def test_an_absurd_epsilon_is_refused(tmp_path: Path, offline: Settings, wrong: object) -> None:
+    folder = write_bert(tmp_path / "epsilon", layers=1)
+    config = json.loads((folder / "config.json").read_text()) | {"layer_norm_eps": wrong}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelIntegrityError, match=r"config\.json.*layer_norm_eps"):
+        Model(folder, config=offline)
+
+
+def test_more_threads_than_cores_are_as_many_as_there_are(
+    tiny_folder: Path, offline: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert machine(10**9, 10**9) == machine(os.cpu_count() or 1)
+    assert "1000000000 threads were asked for" in caplog.text
+    for wrong in ({"threads": -1}, {"threads": "2"}, {"streams": 1.5}):
+        with pytest.raises(SettingError, match="must be a whole number"):
+            Model(tiny_folder, config=offline, **wrong)
 
 
 def test_the_public_names_exist() -> None:

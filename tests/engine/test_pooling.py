@@ -58,3 +58,17 @@ def test_a_text_that_is_all_prompt_gives_zeros_and_no_nan() -> None:
     tokens = np.ones((batch.ids.size, 2), np.float32)
     sums = pool_matrix(batch, ("mean", "weightedmean")) @ tokens
     assert np.array_equal(finish_sums(sums, batch, ("mean", "weightedmean")), np.zeros((1, 4)))
+
+
+@given(st.lists(st.tuples(st.integers(3, 20), st.integers(0, 2)), min_size=1, max_size=12))
+@pytest.mark.parametrize("mode", POOLING_MODES)
+def test_every_text_may_skip_another_number_of_tokens(mode: str, texts: list[tuple[int, int]]) -> None:
+    jobs = [Job([1] * length, skipped) for length, skipped in texts]
+    batch = lay_out(next_pack([length for length, _ in texts], budget=60), jobs, filler=0)
+    tokens = np.random.default_rng(1).standard_normal((batch.ids.size, 5)).astype(np.float32)
+    found = pool_tokens(tokens, batch, (mode,))
+    wanted = [
+        naive(tokens[start : start + length], mode, texts[text][1])
+        for text, start, length in zip(batch.texts, batch.starts, batch.lengths, strict=True)
+    ]
+    np.testing.assert_allclose(found, np.stack(wanted), rtol=2e-5, atol=2e-6)

@@ -88,9 +88,85 @@ def test_similarity(tmp_path: Path) -> None:
     )
 
 
-def test_max_seq_length_of_the_repository(tmp_path: Path) -> None:
+@pytest.mark.parametrize("function", ["cosine", "dot", "euclidean", "manhattan"])
+def test_similarity_functions(tmp_path: Path, function: Any) -> None:
+    ours, theirs = build(tmp_path, "mean")
+    assert ours.similarity_fn_name == theirs.similarity_fn_name == "cosine"
+    ours.similarity_fn_name = theirs.similarity_fn_name = function
+    left, right = ours.encode(TEXTS), ours.encode(TEXTS[::-1])
+    np.testing.assert_allclose(ours.similarity(left, right), theirs.similarity(left, right).numpy(), atol=1e-6)
+    np.testing.assert_allclose(
+        ours.similarity_pairwise(left, right), theirs.similarity_pairwise(left, right).numpy(), atol=1e-6
+    )
+    lone = ours.similarity_pairwise(left[0], right[0])
+    assert lone.shape == tuple(theirs.similarity_pairwise(left[0], right[0]).shape)
+
+
+def test_max_seq_length(tmp_path: Path) -> None:
     ours, theirs = build(tmp_path, "mean")
     assert ours.max_seq_length == theirs.max_seq_length == 48
+    ours.max_seq_length = theirs.max_seq_length = 12
+    np.testing.assert_allclose(ours.encode(TEXTS), theirs.encode(TEXTS), atol=1e-5)
+    assert ours.get_embedding_dimension() == theirs.get_embedding_dimension()
+    assert ours.device == str(theirs.device)
+
+
+@pytest.mark.parametrize("precision", ["float32", "uint8", "ubinary"])
+def test_tensors(tmp_path: Path, precision: Any) -> None:
+    ours, theirs = build(tmp_path, "mean")
+    for sentences in (TEXTS, TEXTS[2]) if precision == "float32" else (TEXTS,):
+        found = ours.encode(sentences, convert_to_tensor=True, precision=precision)
+        wanted = theirs.encode(sentences, convert_to_tensor=True, precision=precision)
+        assert (type(found), found.dtype, found.shape) == (type(wanted), wanted.dtype, wanted.shape)
+        # A value on the edge of a step may fall to either side.
+        assert (found.double() - wanted.double()).abs().max() <= (1 if precision == "uint8" else 1e-5)
+        rows = ours.encode(sentences, convert_to_numpy=False, precision=precision)
+        their_rows = theirs.encode(sentences, convert_to_numpy=False, precision=precision)
+        assert isinstance(rows, list) == isinstance(their_rows, list)
+        assert np.shape(rows) == tuple(np.shape(their_rows))
+
+
+@pytest.mark.parametrize("include_prompt", [True, False])
+def test_token_embeddings(tmp_path: Path, include_prompt: bool) -> None:
+    ours, theirs = build(tmp_path, "mean", prompt=include_prompt, prompts={"query": "that which is "})
+    for name in (None, "query"):
+        asked: dict[str, Any] = {"output_value": "token_embeddings", "prompt_name": name}
+        for found, wanted in zip(ours.encode(TEXTS, **asked), theirs.encode(TEXTS, **asked), strict=True):
+            np.testing.assert_allclose(found, wanted.numpy(), atol=1e-4)
+        np.testing.assert_allclose(ours.encode(TEXTS[2], **asked), theirs.encode(TEXTS[2], **asked).numpy(), atol=1e-4)
+
+
+def test_everything_at_once(tmp_path: Path) -> None:
+    ours, theirs = build(tmp_path, "mean", prompts={"query": "that which is "})
+    asked: dict[str, Any] = {"output_value": None, "prompt_name": "query"}
+    for found, wanted in zip(ours.encode(TEXTS, **asked), theirs.encode(TEXTS, **asked), strict=True):
+        # Theirs has the filler of its batch behind the tokens.
+        tokens = len(found["input_ids"])
+        assert int(wanted["attention_mask"].sum()) == tokens
+        assert np.array_equal(found["input_ids"], wanted["input_ids"][:tokens].numpy())
+        assert np.array_equal(found["attention_mask"], wanted["attention_mask"][:tokens].numpy())
+        np.testing.assert_allclose(found["token_embeddings"], wanted["token_embeddings"][:tokens].numpy(), atol=1e-4)
+        np.testing.assert_allclose(found["sentence_embedding"], wanted["sentence_embedding"].numpy(), atol=1e-5)
+    assert ours.encode(TEXTS[0], **asked).keys() <= theirs.encode(TEXTS[0], **asked).keys()
+
+
+@pytest.mark.parametrize(
+    "prompts", [{}, {"cluster": "that which "}, {"query": "an a "}, {"document": "an a "}], ids=str
+)
+def test_prompts_of_queries_and_documents(tmp_path: Path, prompts: dict[str, str]) -> None:
+    ours, theirs = build(tmp_path, "mean", prompts=prompts)
+    config = tmp_path / "saved" / "config_sentence_transformers.json"
+    if "cluster" in prompts:
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"default_prompt_name": "cluster"}))
+        settings = read_settings({"EMBEDHUB_HOME": str(tmp_path / "home")})
+        ours = Model(tmp_path / "saved", dtype="f32", config=settings)
+        theirs = st.SentenceTransformer(str(tmp_path / "saved"), device="cpu")
+    for name in ("encode", "encode_query", "encode_document"):
+        np.testing.assert_allclose(getattr(ours, name)(TEXTS), getattr(theirs, name)(TEXTS), atol=1e-5)
+    for name in ("query", "document"):
+        np.testing.assert_allclose(
+            ours.encode(TEXTS, prompt_name=name), theirs.encode(TEXTS, prompt_name=name), atol=1e-5
+        )
 
 
 def test_default_model_on_real_text() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.engine.checkpoints import vocabulary, write_modules, write_tokenizer
+from tests.engine.forking import vectors_in_forks
 
 from embedhub import EncodeOptions, Model
 from embedhub.config import Settings
@@ -98,6 +99,11 @@ def test_onnx_goes_before_torch(electra: tuple[Path, Any], offline: Settings) ->
     assert (ours.backend, ours.dtype) == ("onnx", "f32")
     assert np.abs(ours.encode(TEXTS) - expected(ours, theirs)).max() < 1e-5
     assert np.abs(ours.encode(TEXTS[::-1])[::-1] - expected(ours, theirs)).max() < 1e-5
+
+
+def test_an_export_survives_forks(electra: tuple[Path, Any], tmp_path: Path) -> None:
+    export(*electra)
+    assert vectors_in_forks(electra[0], tmp_path / "home") == "same vectors everywhere"
 
 
 def test_without_torch_the_error_names_both_ways(

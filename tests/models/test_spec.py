@@ -306,6 +306,7 @@ def test_the_summary_is_ready_for_json(folder: Path) -> None:
         "weights_sha256": spec.weights_sha256,
         "licence": "mit",
         "architecture": "bert",
+        "kind": "embedding",
         "dimensions": 8,
         "max_tokens": 48,
         "pooling": "max+mean",

@@ -88,7 +88,7 @@ def test_a_package_that_is_not_there_says_so(index: FakeHub, online: Settings) -
 
 
 def test_a_revision_other_than_the_packages_is_not_asked_for(index: FakeHub, online: Settings) -> None:
-    with pytest.raises(ModelNotFoundError, match=f"model {ID}@v2 not found; .*no package is known"):
+    with pytest.raises(ModelNotFoundError, match=rf"model {ID}@v2 not found; .*package \(none is known\)"):
         find_model(f"{ID}@v2", settings=online)
 
 

@@ -1,15 +1,25 @@
 """A file embedded and asked, with the tiny model: the rooms work together."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.engine.checkpoints import write_bert
+from tests.models.fake_hub import FakeHub, files_of
 
 from embedhub import EmbeddedDataset, Model, semantic_search
-from embedhub.config import Settings
+from embedhub.config import Settings, read_settings
 from embedhub.datasets import BuildOptions, BuildReport, InputRequest, read_dataset
-from embedhub.errors import ColumnError, DatasetError, ModelMismatchError, ModelNotFoundError, SettingError
+from embedhub.errors import (
+    ColumnError,
+    DatasetError,
+    ModelMismatchError,
+    ModelNotFoundError,
+    SettingError,
+    TextTooLongError,
+)
+from embedhub.models import pull_model
 from embedhub.runtime.embedding import EmbedRequest, embed_file
 
 WORDS = ["the", "a", "of and", "to in is", "was for on", "with as by", "at from it", "an be this", "that which or"]
@@ -97,6 +107,56 @@ def test_a_dataset_that_is_rebuilt_while_open_says_so(tiny: Model, tmp_path: Pat
         opened.search("a")
 
 
+def test_equal_weights_under_another_revision_are_taken_without_asking_the_hub(
+    tmp_path: Path, tiny_folder: Path
+) -> None:
+    files = files_of(tiny_folder)
+    with FakeHub() as hub:
+
+        def machine(name: str) -> Settings:
+            places = {"EMBEDHUB_HOME": str(tmp_path / name / "home"), "HF_HOME": str(tmp_path / name / "hf")}
+            return read_settings(places | {"HF_ENDPOINT": hub.endpoint})
+
+        old = hub.publish("acme/tiny", files)
+        embed(Model("acme/tiny", config=machine("maker")), tmp_path)
+        assert read_dataset(tmp_path / "out").provenance.revision == old
+        # Newer commits: one with other weights, one with other words only.
+        hub.publish("acme/tiny", files_of(write_bert(tmp_path / "other", seed=9)))
+        pull_model("acme/tiny", settings=machine("asker"))
+        new = hub.publish("acme/tiny", files | {"README.md": b"better words"})
+        pull_model("acme/tiny", settings=machine("asker"))
+        asked = len(hub.requests)
+        dataset = EmbeddedDataset.load(tmp_path / "out", config=machine("asker"))
+        assert dataset.search("of and", top_k=1)[0]["row_"] == 2
+        assert dataset.model.spec.revision == new
+        assert len(hub.requests) == asked
+        # A machine that has nothing of the kind fetches the dataset's own commit.
+        again = EmbeddedDataset.load(tmp_path / "out", config=machine("empty"))
+        assert again.model.spec.revision == old
+        assert len(hub.requests) > asked
+
+
+def test_prompts_of_questions(tmp_path: Path, offline: Settings) -> None:
+    folder = write_bert(tmp_path / "mine", seed=3)
+    (folder / "config_sentence_transformers.json").write_text('{"prompts": {"query": "the ", "title": "an "}}')
+    model = Model(folder, config=offline)
+    embed(model, tmp_path)
+    dataset = EmbeddedDataset.load(tmp_path / "out", model=model)
+
+    def scores(**prompt: str) -> list[float]:
+        return [hit["score"] for hit in dataset.search("of and", top_k=9, **prompt)]
+
+    def wanted(text: str) -> list[float]:
+        return [hit["score"] for hit in semantic_search(model.encode([text]), model.encode(WORDS), top_k=9)[0]]
+
+    assert scores() == pytest.approx(wanted("the of and"), abs=1e-5)
+    assert scores(prompt="") == pytest.approx(wanted("of and"), abs=1e-5)
+    assert scores(prompt="for ") == pytest.approx(wanted("for of and"), abs=1e-5)
+    assert scores(prompt_name="title") == pytest.approx(wanted("an of and"), abs=1e-5)
+    with pytest.raises(SettingError, match="it has: query, title"):
+        scores(prompt_name="passage")
+
+
 def test_a_model_in_a_relative_folder_is_found_from_elsewhere(
     tmp_path: Path, offline: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +199,27 @@ def test_the_input_is_looked_at_before_a_model_is_loaded(tmp_path: Path) -> None
 
     with pytest.raises(ColumnError, match="several columns"):
         embed_file(EmbedRequest(InputRequest(file), tmp_path / "out", BuildOptions()), never)
+
+
+def test_truncation_reaches_the_dataset(tiny: Model, tmp_path: Path) -> None:
+    folder = tmp_path / "in.jsonl"
+    folder.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("the", "the " * 60, "an it")))
+    request = EmbedRequest(InputRequest(folder), tmp_path / "out", BuildOptions())
+    assert embed_file(request, lambda: tiny).truncated == 1
+    assert embed_file(request, lambda: tiny).truncated == 1
+    rows = read_dataset(tmp_path / "out").truncated_rows()
+    assert rows is not None
+    assert rows.tolist() == [1]
+
+
+def test_a_forbidden_long_text_is_named_by_file_row_and_column(tiny: Model, tmp_path: Path) -> None:
+    file = tmp_path / "in.csv"
+    file.write_text("id,words\n1,the\n2," + "the " * 60 + "\n")
+    request = EmbedRequest(InputRequest(file), tmp_path / "out", BuildOptions(), prompt="an ", long_texts="error")
+    with pytest.raises(TextTooLongError) as raised:
+        embed_file(request, lambda: tiny)
+    told = f"{file}, row 2, column 'words': a text of 63 tokens, the model reads 48; --long-texts truncate reads "
+    assert str(raised.value).startswith(told)
 
 
 def test_impossible_dimensions(tiny: Model, tmp_path: Path) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.engine.checkpoints import WORDS
-from tests.runtime.workers import Desk, Watched, jobs_of
+from tests.runtime.workers import Desk, Watched, jobs_of, pooled_alone
 
 from embedhub import Model
-from embedhub.engine.model import EncodeOptions
 from embedhub.errors import ComputationError, OverloadedError, ShuttingDownError
 from embedhub.runtime.scheduler import Order, PackReport, Scheduler
 
@@ -24,8 +23,8 @@ def texts(count: int, seed: int = 0) -> list[str]:
 
 
 def pooled(model: Model, of: list[str]) -> Any:
-    """Pooled vectors as the library computes them."""
-    return model.compute(jobs_of(model, of), EncodeOptions())
+    """Pooled vectors, computed one by one."""
+    return pooled_alone(model.encoder, jobs_of(model, of))
 
 
 @pytest.fixture

@@ -5,6 +5,9 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from embedhub.config import Settings
 from embedhub.engine.encoder import Encoder, Planned
 from embedhub.engine.model import EncodeOptions
@@ -60,6 +63,15 @@ class Desk:
         """Until all have been delivered; a minute is never needed."""
         with self._changed:
             assert self._changed.wait_for(lambda: all(order in self.delivered for order in orders), timeout=60)
+
+
+def pooled_alone(encoder: Encoder, jobs: Sequence[Job]) -> NDArray[np.float32]:
+    """Pooled vectors of jobs, each computed by itself."""
+    found: list[NDArray[np.float32]] = []
+    for job in jobs:
+        pack = encoder.plan_arriving([job])
+        encoder.run([(pack, [job])], lambda batch, vectors: found.append(vectors.copy()))
+    return np.concatenate(found)
 
 
 def jobs_of(model: Any, texts: Sequence[str]) -> list[Job]:

@@ -1,5 +1,6 @@
 """Exact search: equal to brute force in every shape, with ties, nulls and blocks of any size."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -169,9 +170,11 @@ def test_semantic_search_leaves_out_what_a_callable_scores_nan() -> None:
     assert [hit["corpus_id"] for hit in found[0]] == [2, 0]
 
 
-def test_semantic_search_refuses_chunks_of_nothing() -> None:
-    with pytest.raises(SettingError, match="chunk_size"):
-        semantic_search([[1.0]], [[1.0]], query_chunk_size=0)
+@pytest.mark.parametrize("name", ["query_chunk_size", "corpus_chunk_size", "top_k"])
+@pytest.mark.parametrize("wrong", [0, "2", 1.5])
+def test_semantic_search_refuses_impossible_numbers(name: str, wrong: Any) -> None:
+    with pytest.raises(SettingError, match=name):
+        semantic_search([[1.0]], [[1.0]], **{name: wrong})
 
 
 @pytest.mark.reference
@@ -192,3 +195,39 @@ def test_semantic_search_finds_what_sentence_transformers_finds(score: str) -> N
             np.testing.assert_allclose(
                 [hit["score"] for hit in our_hits], [hit["score"] for hit in their_hits], atol=1e-4
             )
+
+
+@pytest.mark.parametrize(
+    ("corpus", "told"),
+    [
+        (np.ones(3), r"the corpus must be rows of vectors, \[rows, dimensions\], not of shape \(3,\)"),
+        (np.ones((2, 2, 3)), r"not of shape \(2, 2, 3\)"),
+        (np.float32(1), r"not of shape \(\)"),
+        (np.ones((2, 3), np.complex64), "the corpus must be real numbers, not complex64"),
+        ([["a", "b", "c"]], "the corpus must be real numbers, not <U1"),
+        ([[1, 2, 3], [1, 2]], "the corpus must be rows of equally many numbers"),
+        (np.ones((2, 4)), "the queries have 3 dimensions, the rows 4"),
+    ],
+)
+def test_a_corpus_that_is_none_is_refused_in_one_line(corpus: Any, told: str) -> None:
+    searches: list[Callable[[], object]] = [lambda: semantic_search(np.ones(3), corpus)]
+    if isinstance(corpus, np.ndarray):
+        searches.append(lambda: top_k(np.ones(3), corpus))
+    for search in searches:
+        with pytest.raises(SettingError, match=told) as raised:
+            search()
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("function", ["cosine", cos_sim])
+@pytest.mark.parametrize(
+    ("queries", "told"), [(np.ones((2, 3), np.complex128), "queries must be real"), ([[1, 2, 3], [1]], "equally many")]
+)
+def test_queries_that_are_none_are_refused_in_one_line(queries: Any, told: str, function: Any) -> None:
+    with pytest.raises(SettingError, match=told):
+        semantic_search(queries, np.ones((2, 3)), score_function=function)
+
+
+@pytest.mark.parametrize("corpus", [[], np.empty((0, 3)), np.empty(0)])
+def test_an_empty_corpus_has_no_hits(corpus: Any) -> None:
+    assert semantic_search(np.ones((2, 3)), corpus) == [[], []]

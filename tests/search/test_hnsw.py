@@ -49,7 +49,7 @@ def clustered(rows: int, dimensions: int) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize(
     ("score", "rows", "dimensions", "unevenness"),
-    [("cosine", 20_000, 384, 0.5), ("dot", 8_000, 128, 0.5), ("euclidean", 8_000, 128, 0.1)],
+    [("cosine", 20_000, 384, 0.5), ("dot", 8_000, 128, 0.5), ("euclidean", 8_000, 128, 0.5)],
 )
 def test_recall_at_10_and_exact_scores(
     score: str, rows: int, dimensions: int, unevenness: float, tmp_path: Path

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.server.cl100k_file import NotFetchedError, fetch
+
+from embedhub.config import DEFAULT_MODEL, settings
 
 Start = Callable[..., str]
 
@@ -69,3 +72,29 @@ def client(server: str) -> Iterator[httpx.Client]:
     """A client of `server`."""
     with httpx.Client(base_url=server, timeout=60) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def cl100k_folder() -> Path:
+    """The folder with OpenAI's vocabulary cl100k_base; fetched once for all runs."""
+    try:
+        return fetch(settings().vocabularies)
+    except NotFetchedError as error:
+        pytest.skip(f"OpenAI's vocabulary cl100k_base cannot be fetched: {error}")
+
+
+@pytest.fixture(scope="session")
+def openai_server(
+    tmp_path_factory: pytest.TempPathFactory, cl100k_folder: Path, default_model: object
+) -> Iterator[str]:
+    """Address of a server that stands in for OpenAI: takes its model's name and its token ids."""
+    del default_model
+    process, address = _serve(
+        tmp_path_factory.mktemp("openai") / "log",
+        "--token-ids",
+        "cl100k",
+        EMBEDHUB_MODEL_ALIASES=f"text-embedding-ada-002={DEFAULT_MODEL}",
+        TIKTOKEN_CACHE_DIR=str(cl100k_folder),
+    )
+    yield address
+    _stop(process)

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,15 @@ def numbers(client: httpx.Client) -> dict[tuple[str, ...], float]:
         for family in text_string_to_metric_families(answer.text)
         for sample in family.samples
     }
+
+
+def lines_of(log: Path, count: int) -> list[str]:
+    """The log's lines once there are that many: a line is written after its answer."""
+    deadline = time.monotonic() + 30
+    while len(lines := log.read_text().splitlines()) < count:
+        assert time.monotonic() < deadline, lines
+        time.sleep(0.005)
+    return lines
 
 
 def total(found: dict[tuple[str, ...], float], *name: str) -> float:
@@ -61,7 +71,8 @@ def test_a_request_is_a_line(fresh: httpx.Client, tmp_path: Path) -> None:
         headers={"authorization": "Bearer hf_secret", "x-request-id": "second"},
     )
     fresh.get("/health")
-    log = (tmp_path / "log0").read_text()
+    fresh.get("/last")
+    log = "\n".join(lines_of(tmp_path / "log0", 6))
     assert re.search(r"INFO POST /v1/embeddings 200 [\d.]+ms texts=2 tokens=\d+ \[first\]$", log, re.MULTILINE)
     assert re.search(r"INFO POST /v1/embeddings 400 [\d.]+ms error=request \[second\]$", log, re.MULTILINE)
     assert "/health" not in log
@@ -75,7 +86,7 @@ def test_a_log_for_machines(start_server: Start, tiny_folder: Path, tmp_path: Pa
         client.post("/v1/embeddings", json={"input": SECRET_TEXT}, headers={"x-request-id": "mine"})
         client.get("/health")
         client.get('/"quoted"')
-    lines = [json.loads(line) for line in (tmp_path / "log0").read_text().splitlines()]
+    lines = [json.loads(line) for line in lines_of(tmp_path / "log0", 6)]
     assert all({"time", "level", "logger", "message"} <= set(line) for line in lines)
     asked = [line for line in lines if line["logger"] == "embedhub.access"]
     assert [(line["method"], line["path"], line["status"]) for line in asked] == [
@@ -111,7 +122,7 @@ def send_hostile(client: httpx.Client, log: Path, path: bytes) -> None:
         raw.sendall(b"GET " + path + b" HTTP/1.1\r\nhost: x\r\nx-request-id: FAKE ID\r\nconnection: close\r\n\r\n")
         while raw.recv(1 << 16):
             pass
-    lines = log.read_text().splitlines()
+    lines = lines_of(log, before + 1)
     assert len(lines) == before + 1
     assert lines[-1].isprintable()
     assert len(lines[-1]) < 1000

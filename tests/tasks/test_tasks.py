@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.runtime.workers import pooled_alone
 
 from embedhub import Model
 from embedhub.engine.model import EncodeOptions
@@ -18,7 +19,7 @@ def run(model: Model, request: Request) -> Any:
     """The result, computed without a service."""
     plan = prepare(model, request)
     if not plan.of_tokens:
-        return plan.finish(model.compute(plan.jobs, EncodeOptions()))
+        return plan.finish(pooled_alone(model.encoder, plan.jobs))
     found: dict[int, Any] = {}
     pack = model.encoder.plan_arriving(plan.jobs)
     model.encoder.run_tokens(
@@ -98,9 +99,9 @@ def test_reranking_is_by_cosine_best_first(tiny: Model, top_k: int | None) -> No
         (EmbedTexts([[5], []]), InputError, "1"),
         (EmbedTexts(["the", None]), EmbedhubError, ""),  # type: ignore[list-item]
         (CompareTexts("the", ["a", 3]), TextTypeError, "2"),  # type: ignore[list-item]
-        (EmbedTexts(["the"], dimensions=0), SettingError, "1 to 32"),
+        (EmbedTexts(["the"], dimensions=0), SettingError, "1"),
         (EmbedTexts(["the"], dimensions=33), SettingError, "1 to 32"),
-        (EmbedTexts(["the"], prompt_name="query"), SettingError, "no prompt 'query'; it has: none"),
+        (EmbedTexts(["the"], prompt_name="nobody"), SettingError, "no prompt 'nobody'; it has: none"),
         (EmbedTexts(["the", TEXTS[2]], long_texts="error"), TextTooLongError, "1"),
         (EmbedTokens(["the", TEXTS[2]], long_texts="error"), TextTooLongError, "1"),
     ],

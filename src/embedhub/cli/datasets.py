@@ -2,77 +2,16 @@
 
 import os
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from embedhub.choices import ExportFormat, InputFormat, LongTexts, NumberType, OnErrorChoice, Score, StoredType
 from embedhub.errors import SettingError
 
 if TYPE_CHECKING:
     from embedhub.datasets import BuildReport
-
-
-class InputFormat(StrEnum):
-    """What an input may be."""
-
-    CSV = "csv"
-    TSV = "tsv"
-    JSONL = "jsonl"
-    JSON = "json"
-    PARQUET = "parquet"
-    ARROW = "arrow"
-    TXT = "txt"
-
-
-class NumberType(StrEnum):
-    """What a model may compute in."""
-
-    AUTO = "auto"
-    F32 = "f32"
-    BF16 = "bf16"
-    INT8 = "int8"
-
-
-class StoredType(StrEnum):
-    """How vectors are stored."""
-
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
-
-
-class OnErrorChoice(StrEnum):
-    """What becomes of a row without a text."""
-
-    FAIL = "fail"
-    SKIP = "skip"
-    NULL = "null"
-
-
-class LongTexts(StrEnum):
-    """What becomes of a text that is longer than the model reads."""
-
-    TRUNCATE = "truncate"
-    ERROR = "error"
-    CHUNK = "chunk"
-
-
-class Score(StrEnum):
-    """How nearness is measured."""
-
-    COSINE = "cosine"
-    DOT = "dot"
-    EUCLIDEAN = "euclidean"
-
-
-class ExportFormat(StrEnum):
-    """What vectors can be exported to."""
-
-    CSV = "csv"
-    NPZ = "npz"
-    SAFETENSORS = "safetensors"
-    JSONL = "jsonl"
 
 
 ModelOption = Annotated[
@@ -87,6 +26,9 @@ def embed(
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the dataset.", show_default=False)] = None,
     column: Annotated[str | None, typer.Option(help="Column with the texts.", show_default=False)] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="What separates the cells of a csv; a comma if not said.", show_default=False)
+    ] = None,
     model: ModelOption = None,
     dtype: Annotated[NumberType | None, typer.Option(help="Number type.", show_default=False)] = None,
     format: Annotated[InputFormat | None, typer.Option(help="Format of the input.", show_default=False)] = None,
@@ -111,7 +53,7 @@ def embed(
             raise SettingError("standard input has no name: say where the dataset goes with --out DIR")
         out = Path(f"{_stem(Path(input).name)}-embedded")
     request = EmbedRequest(
-        input=InputRequest(input, format and str(format), column, cast("OnError", str(on_error))),
+        input=InputRequest(input, format and str(format), column, cast("OnError", str(on_error)), delimiter),
         directory=out,
         build=BuildOptions(vectors=cast("VectorType", str(vectors)), shard_rows=shard_rows),
         prompt=None if prompt is None else _as_text(prompt, "the prompt", blank=True),
@@ -141,10 +83,16 @@ def search(
         str | None,
         typer.Option("--model", "-m", help="Ask with this model; it must be the dataset's.", show_default=False),
     ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Put before every question; else the model's.", show_default=False)
+    ] = None,
+    prompt_name: Annotated[
+        str | None, typer.Option(help="Put the model's prompt of that name before.", show_default=False)
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Search an embedded dataset by meaning."""
-    from embedhub.cli.output import RESULTS, print_json
+    from embedhub.cli.output import RESULTS, IndexBar, print_json
     from embedhub.engine.model import Model
     from embedhub.runtime.collection import EmbeddedDataset, hit_name
 
@@ -152,7 +100,11 @@ def search(
     dataset = EmbeddedDataset.load(directory)
     if model:
         dataset = EmbeddedDataset.load(directory, model=Model(model))
-    found = dataset.search(questions, top_k, score=str(score))
+    before = None if prompt is None else _as_text(prompt, "the prompt", blank=True)
+    vectors = dataset.embed_queries(questions, prompt=before, prompt_name=prompt_name)
+    with IndexBar().shown() as bar:
+        dataset.index(str(score), on_progress=bar)
+    found = dataset.search_vectors(vectors, top_k, score=str(score))
     if json:
         print_json(found[0] if len(queries) == 1 else found)
         return
@@ -200,7 +152,8 @@ def _tell(report: "BuildReport") -> None:
     from embedhub.cli.output import RESULTS
 
     if report.up_to_date:
-        RESULTS.print(f"{report.path}: up to date, {report.rows:,} rows", markup=False)
+        cut = f", {report.truncated:,} truncated" if report.truncated else ""
+        RESULTS.print(f"{report.path}: up to date, {report.rows:,} rows{cut}", markup=False)
         return
     parts = [f"{report.embedded:,} texts embedded ({report.tokens:,} tokens) in {report.seconds:.2f} s"]
     counted = {

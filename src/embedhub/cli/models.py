@@ -1,13 +1,17 @@
 """`embedhub models list`, `pull`, `info`, `calibrate` and `remove`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from embedhub.cli.datasets import JsonOption, NumberType
+from embedhub.choices import NumberType
+from embedhub.cli.datasets import JsonOption
 from embedhub.config import settings
 from embedhub.errors import InputNotFoundError
+
+if TYPE_CHECKING:
+    from embedhub.models import ModelSpec
 
 app = typer.Typer(help="Models on this machine: list, pull, info, calibrate, remove.", no_args_is_help=True)
 
@@ -23,13 +27,28 @@ def list_models(json: JsonOption = False) -> None:
     found = installed_models(settings())
     if json:
         print_json(
-            [{"id": spec.id, "revision": spec.revision, "source": spec.source, "folder": spec.folder} for spec in found]
+            [
+                {
+                    "id": spec.id,
+                    "kind": spec.kind,
+                    "revision": spec.revision,
+                    "source": spec.source,
+                    "folder": spec.folder,
+                }
+                for spec in found
+            ]
         )
     elif found:
-        rows = [(spec.id, spec.revision or "", spec.source, str(spec.dimensions)) for spec in found]
-        print_table(("model", "revision", "source", "dimensions"), rows)
+        rows = [(spec.id, spec.kind, spec.revision or "", spec.source, _gives(spec)) for spec in found]
+        print_table(("model", "kind", "revision", "source", "gives"), rows)
     else:
         say("no models here yet; `embedhub models pull ID` fetches one")
+
+
+def _gives(spec: "ModelSpec") -> str:
+    if spec.kind == "classifier":
+        return f"{len(spec.labels)} label{'s' * (len(spec.labels) > 1)}"
+    return f"{spec.dimensions} dimensions"
 
 
 @app.command("pull")
@@ -53,10 +72,12 @@ def info(
 ) -> None:
     """Tell everything about a model, as it runs on this machine."""
     from embedhub.cli.output import print_fields, print_json
+    from embedhub.engine.classifier import Classifier
     from embedhub.engine.model import Model
-    from embedhub.models import card_summary
+    from embedhub.models import card_summary, find_model
 
-    model = Model(id, dtype=dtype and str(dtype))
+    kind = find_model(id, settings=settings()).kind
+    model: Model | Classifier = (Classifier if kind == "classifier" else Model)(id, dtype=dtype and str(dtype))
     fields = card_summary(model.spec) | {"dtype": model.dtype, "backend": model.backend}
     if json:
         print_json(fields)

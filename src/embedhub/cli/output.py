@@ -88,3 +88,35 @@ class EmbeddingBar:
         else:
             with self._bar:
                 yield self
+
+
+class IndexBar:
+    """How far a search index is that is being built: a bar on a terminal, a line now and then elsewhere.
+
+    Shows nothing where there is one already.
+    """
+
+    def __init__(self) -> None:
+        self._last_line: float | None = None
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=MESSAGES, transient=True)
+        self._task = self._bar.add_task("Building the search index, once", total=None)
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show how far it is."""
+        now = time.monotonic()
+        if MESSAGES.is_terminal:
+            self._bar.start()
+            self._bar.update(self._task, completed=done, total=total)
+        elif self._last_line is None or now - self._last_line >= _LINE_EVERY:
+            self._last_line = now
+            say(f"building the search index, once: {done:,}/{total:,} rows")
+
+    @contextmanager
+    def shown(self) -> Iterator["IndexBar"]:
+        """Take the bar away when the block ends."""
+        try:
+            yield self
+        finally:
+            if self._bar.live.is_started:
+                self._bar.stop()

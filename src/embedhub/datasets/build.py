@@ -24,13 +24,22 @@ import numpy as np
 from embedhub.datasets.card import CardFacts, write_card
 from embedhub.datasets.folder import DatasetFolder, readable_shards, shard_name
 from embedhub.datasets.provenance import Provenance
-from embedhub.datasets.reuse import Key, VectorIndex, open_index, text_key
-from embedhub.datasets.shards import Counts, Facts, Matrix, Shard, VectorType, read_shard, write_shard
+from embedhub.datasets.reuse import Key, TextVectors, VectorIndex, open_index, text_key
+from embedhub.datasets.shards import (
+    Counts,
+    Facts,
+    Flags,
+    Matrix,
+    Shard,
+    VectorType,
+    read_shard,
+    write_shard,
+)
 from embedhub.datasets.source import Source
-from embedhub.errors import DatasetError, SettingError
+from embedhub.errors import DatasetError, SettingError, TextTooLongError
 
 # Part of every job's fingerprint: raise it when the same input would be read or laid out differently.
-_LAYOUT = 1
+_LAYOUT = 2
 
 
 @dataclass(frozen=True)
@@ -39,13 +48,13 @@ class EmbeddedTexts:
 
     Attributes:
         vectors: float32, shape (texts, dimensions).
-        tokens: how many tokens were computed.
-        truncated: how many texts were longer than the model reads.
+        tokens: tokens of all texts together.
+        truncated: bool, shape (texts,): which were longer than the model reads, so that only their beginning was read.
     """
 
     vectors: Matrix
     tokens: int
-    truncated: int
+    truncated: Flags
 
 
 class Embedder(Protocol):
@@ -56,7 +65,11 @@ class Embedder(Protocol):
         """Which model it is."""
 
     def embed(self, texts: Sequence[str]) -> EmbeddedTexts:
-        """Embed texts, in order; the same texts give the same vectors."""
+        """Embed texts, in order; the same texts give the same vectors.
+
+        Raises:
+            TextTooLongError: with the text's position, where long texts are forbidden.
+        """
 
 
 @dataclass(frozen=True)
@@ -112,8 +125,7 @@ class BuildReport:
         skipped: rows of the input that were left out.
         nulls: rows without a text and a vector.
         tokens: tokens of the texts this run embedded.
-        truncated: texts that were longer than the model reads, among those embedded for this dataset by any
-            run.
+        truncated: rows of the dataset whose text was longer than the model reads, whoever embedded it and when.
         seconds: how long it took.
         shards: Parquet files.
         resumed: whether an interrupted run was continued.
@@ -196,6 +208,7 @@ def _fingerprint(source: Source, provenance: Provenance, options: BuildOptions) 
         "input": source.digest,
         "format": source.format,
         "column": request.column,
+        "delimiter": request.delimiter,
         "on_error": request.on_error,
         "vectors": options.vectors,
         "shard_rows": options.shard_rows,
@@ -245,7 +258,8 @@ class _Build:
         """Every shard of the job, those found finished included, and whether there were any."""
         found = {shard.path.name: shard for shard in readable_shards(self.folder.parts)}
         for earlier in self.folder.earlier_shards():
-            if self._is_comparable(earlier.facts):
+            # Of vectors that do not say whether their text was cut it could never be told again.
+            if earlier.truncated is not None and self._is_comparable(earlier.facts):
                 self.index.add(earlier)
         self.index.end_of_earlier()
         shards: list[Shard] = []
@@ -272,39 +286,41 @@ class _Build:
         texts = table[self.facts.text_column].to_pylist()
         keys = [None if text is None else text_key(text) for text in texts]
         repeats = Counter(key for key in keys if key is not None)
-        positions = {key: position for position, key in enumerate(repeats)}
-        matrix = np.zeros((len(positions), self.facts.provenance.dimensions), np.float32)
+        distinct = TextVectors.empty(list(repeats), self.facts.provenance.dimensions)
 
-        known = self.index.find(list(positions))
-        self.index.fetch(known, matrix, positions)
+        known = self.index.find(list(distinct.positions))
+        self.index.fetch(known, distinct)
         new = {key: text for key, text in zip(keys, texts, strict=True) if key is not None and key not in known}
         reused = sum(not self.index.is_own(place) for place in known.values())
         nulls = keys.count(None)
         told = Counts(reused=reused, nulls=nulls, duplicates=len(keys) - nulls - reused - len(new))
-        told += self._embed(new, matrix, positions, repeats, number)
-
-        present = np.array([key is not None for key in keys], np.bool_)
-        vectors = np.zeros((len(keys), matrix.shape[1]), np.float32)
-        vectors[present] = matrix[[positions[key] for key in keys if key is not None]]
-        write_shard(path, table, vectors, present, self.facts, told)
+        told += self._embed(new, distinct, repeats, number, keys)
+        write_shard(path, table, distinct.of_rows(keys), self.facts, told)
         self.mine += told
 
     def _embed(
         self,
         new: dict[Key, str],
-        matrix: Matrix,
-        positions: dict[Key, int],
+        distinct: TextVectors,
         repeats: Counter[Key],
         number: int,
+        rows_of_shard: Sequence[Key | None],
     ) -> Counts:
         keys = list(new)
         done = Counts()
         rows = repeats.total() - sum(repeats[key] for key in keys)
         for start in range(0, len(keys), self.options.slice_texts):
             sliced = keys[start : start + self.options.slice_texts]
-            embedded = self.embedder.embed([new[key] for key in sliced])
-            matrix[[positions[key] for key in sliced]] = embedded.vectors
-            done += Counts(embedded=len(sliced), tokens=embedded.tokens, truncated=embedded.truncated)
+            try:
+                embedded = self.embedder.embed([new[key] for key in sliced])
+            except TextTooLongError as error:
+                if error.position is None:
+                    raise
+                row = number * self.options.shard_rows + rows_of_shard.index(sliced[error.position])
+                raise TextTooLongError(f"{self.source.place(row)}: {error}") from error
+            distinct.put(sliced, embedded.vectors, embedded.truncated)
+            cut = int(np.count_nonzero(embedded.truncated))
+            done += Counts(embedded=len(sliced), tokens=embedded.tokens, truncated=cut)
             rows += sum(repeats[key] for key in sliced)
             self._tell(number, rows, done)
         return done
@@ -338,12 +354,16 @@ def _report(
         skipped=shards[0].facts.skipped,
         nulls=total.nulls,
         tokens=mine.tokens,
-        truncated=total.truncated,
+        truncated=_truncated_rows(shards),
         seconds=0.0,
         shards=len(shards),
         resumed=resumed,
         up_to_date=up_to_date,
     )
+
+
+def _truncated_rows(shards: Sequence[Shard]) -> int:
+    return sum(int(np.count_nonzero(shard.truncated)) for shard in shards if shard.truncated is not None)
 
 
 def _card(folder: DatasetFolder, shards: Sequence[Shard], options: BuildOptions) -> str:
@@ -354,7 +374,7 @@ def _card(folder: DatasetFolder, shards: Sequence[Shard], options: BuildOptions)
         rows=sum(shard.rows for shard in shards),
         nulls=total.nulls,
         skipped=shards[0].facts.skipped,
-        truncated=total.truncated,
+        truncated=_truncated_rows(shards),
         text_column=shards[0].facts.text_column,
         vectors=shards[0].facts.vectors,
         job=shards[0].facts.job,

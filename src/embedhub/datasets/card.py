@@ -5,7 +5,7 @@ files.
 """
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from string import Template
 from typing import Any
 
@@ -76,7 +76,7 @@ class CardFacts:
         rows: its rows.
         nulls: rows without a text and a vector.
         skipped: rows of the input that were left out.
-        truncated: texts that were longer than the model reads.
+        truncated: rows whose text was longer than the model reads.
         text_column: the embedded column.
         vectors: number type of the stored vectors.
         job: fingerprint of what the dataset was made of.
@@ -138,7 +138,7 @@ def _head(facts: CardFacts, before: dict[str, Any]) -> dict[str, Any]:
                 "data_files": [{"split": "train", "path": "data/train-*.parquet"}],
                 # `datasets` keeps what it loaded from a folder under the folder's name and this list: without a part
                 # that changes with the data it would give back the rows of yesterday, or of a namesake.
-                "description": f"job {facts.job}",
+                "description": f"{facts.rows:,} rows embedded with {facts.provenance.model}, build {facts.job}",
             },
         ],
         "embedhub": {
@@ -158,7 +158,8 @@ def _body(facts: CardFacts) -> str:
             (facts.skipped, "rows of the input held no text and were left out."),
             (
                 facts.truncated,
-                "texts were longer than the model reads: their vectors tell of the beginning only.",
+                "rows hold a text longer than the model reads: their vectors tell of its beginning only. "
+                "`read_dataset(...).truncated_rows()` of embedhub lists them.",
             ),
         )
         if count
@@ -175,10 +176,28 @@ def _body(facts: CardFacts) -> str:
         model=repr(provenance.model),
         prompt=repr(provenance.prompt),
         normalized=provenance.normalized,
-        table="\n".join(f"| {key} | {_cell(value)} |" for key, value in asdict(provenance).items()),
+        table="\n".join(f"| {label} | {told} |" for label, told in _table(provenance).items() if told),
     )
 
 
-def _cell(value: object) -> str:
-    text = str(value).replace("|", "\\|").replace("\n", "\\n")
+def _table(provenance: Provenance) -> dict[str, str]:
+    """What is told of the making, by its label; nothing where there is nothing to tell."""
+    return {
+        "model": _code(provenance.model),
+        "revision": _code(provenance.revision),
+        "sha256 of the weights": _code(provenance.weights_sha256),
+        "fingerprint of the model": _code(provenance.model_fingerprint),
+        "pooling": _code(provenance.pooling),
+        "before every text": _code(provenance.prompt) or "nothing",
+        "long texts": _code(provenance.long_texts),
+        "dimensions": str(provenance.dimensions),
+        "length of the vectors": "1" if provenance.normalized else "as the model gives it",
+        "computed in": _code(provenance.dtype),
+        "int8 calibration": _code(provenance.calibration),
+        "embedhub": provenance.embedhub_version,
+    }
+
+
+def _code(value: str | None) -> str:
+    text = (value or "").replace("|", "\\|").replace("\n", "\\n")
     return f"`{text}`" if text else ""

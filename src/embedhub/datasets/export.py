@@ -17,6 +17,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.csv
 
+from embedhub.choices import ExportFormat
 from embedhub.datasets.columns import EMBEDDING_COLUMN
 from embedhub.datasets.shards import Matrix
 from embedhub.datasets.storage import whole_file
@@ -138,4 +139,4 @@ _WRITERS: dict[str, Callable[[StoredDataset, BinaryIO], None]] = {
     "safetensors": _write_safetensors,
     "jsonl": _write_jsonl,
 }
-EXPORT_FORMATS = tuple(_WRITERS)
+EXPORT_FORMATS = tuple(map(str, ExportFormat))

@@ -24,10 +24,10 @@ from embedhub.datasets.storage import (
     move_folder,
     remove_folder,
     storage_errors,
-    unfinished_files,
     whole_file,
 )
 from embedhub.errors import DatasetBusyError, DatasetError, DatasetNotFoundError, DatasetUnfinishedError
+from embedhub.storage import unfinished_files
 
 _SHARD_NAME = re.compile(r"train-(\d{5,})-of-(\d{5,})\.parquet")
 _PRIVATE = ".embedhub"

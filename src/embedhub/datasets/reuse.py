@@ -7,13 +7,14 @@ to outlive the process: it is built anew from finished shards, and so cannot dis
 import hashlib
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from embedhub.datasets.shards import Matrix, Shard
+from embedhub.datasets.shards import Flags, Matrix, RowVectors, Shard
 from embedhub.datasets.storage import storage_errors
 
 Key = bytes
@@ -27,6 +28,44 @@ _ASKED_AT_ONCE = 10_000
 def text_key(text: str) -> Key:
     """A 128-bit checksum: among 10^12 texts the chance that two share one is below 10^-14."""
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+@dataclass(frozen=True)
+class TextVectors:
+    """Different texts with what is known of each so far.
+
+    Attributes:
+        positions: where each text stands in the arrays.
+        matrix: float32, shape (texts, dimensions).
+        truncated: bool, shape (texts,): whether only the beginning of a text was read.
+    """
+
+    positions: Mapping[Key, int]
+    matrix: Matrix
+    truncated: Flags
+
+    @classmethod
+    def empty(cls, keys: Sequence[Key], dimensions: int) -> "TextVectors":
+        """Room for texts, of which nothing is known yet."""
+        positions = {key: position for position, key in enumerate(keys)}
+        return cls(positions, np.zeros((len(keys), dimensions), np.float32), np.zeros(len(keys), np.bool_))
+
+    def put(self, keys: Sequence[Key], matrix: Matrix, truncated: Flags) -> None:
+        """Note what is known of some texts, in their order."""
+        places = [self.positions[key] for key in keys]
+        self.matrix[places] = matrix
+        self.truncated[places] = truncated
+
+    def of_rows(self, keys: Sequence[Key | None]) -> RowVectors:
+        """The same for rows: a text may stand in several, and None is a row without one."""
+        present = np.array([key is not None for key in keys], np.bool_)
+        places = [self.positions[key] for key in keys if key is not None]
+        rows = RowVectors(
+            np.zeros((len(keys), self.matrix.shape[1]), np.float32), present, np.zeros(len(keys), np.bool_)
+        )
+        rows.matrix[present] = self.matrix[places]
+        rows.truncated[present] = self.truncated[places]
+        return rows
 
 
 class VectorIndex:
@@ -83,31 +122,33 @@ class VectorIndex:
             found.update((key, (shard, row)) for key, shard, row in rows)
         return found
 
-    def fetch(self, places: Mapping[Key, Place], into: Matrix, positions: Mapping[Key, int]) -> None:
-        """Copy vectors out of their shards.
+    def fetch(self, places: Mapping[Key, Place], into: TextVectors) -> None:
+        """Copy vectors, and whether their texts were cut, out of their shards.
 
         Args:
             places: where each text's vector is.
-            into: float32, shape (texts, dimensions); written to.
-            positions: the row of `into` each text belongs in.
+            into: written to.
 
         Raises:
             DatasetError: a shard is broken.
         """
-        by_shard: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        by_shard: dict[int, list[tuple[int, Key]]] = defaultdict(list)
         for key, (number, row) in places.items():
-            by_shard[number].append((row, positions[key]))
+            by_shard[number].append((row, key))
         for number, wanted in sorted(by_shard.items()):
             _fetch_from(self._shards[number], sorted(wanted), into)
 
 
-def _fetch_from(shard: Shard, wanted: Iterable[tuple[int, int]], into: Matrix) -> None:
-    rows, targets = map(np.array, zip(*wanted, strict=True))
+def _fetch_from(shard: Shard, wanted: Sequence[tuple[int, Key]], into: TextVectors) -> None:
+    rows = np.array([row for row, _ in wanted])
+    keys = [key for _, key in wanted]
+    truncated = np.zeros(shard.rows, np.bool_) if shard.truncated is None else shard.truncated
     groups = np.searchsorted(shard.starts, rows, side="right") - 1
     for group in np.unique(groups):
-        inside = groups == group
+        inside = np.flatnonzero(groups == group)
         vectors = shard.vectors(int(group))
-        into[targets[inside]] = vectors.matrix[np.searchsorted(vectors.rows, rows[inside])]
+        found = vectors.matrix[np.searchsorted(vectors.rows, rows[inside])]
+        into.put([keys[place] for place in inside], found, truncated[rows[inside]])
 
 
 @contextmanager

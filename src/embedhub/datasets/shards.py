@@ -1,14 +1,18 @@
 """One Parquet file of rows with their vectors, which says itself what it is.
 
 Knows the layout of a shard: the input's columns, then `embedding`, a list of fixed size; the provenance in
-the schema's metadata and the shard's counts in the file's. Refuses to know the folder it lies in.
+the schema's metadata, the shard's counts and which of its texts were cut in the file's. Refuses to know the folder
+it lies in.
+
+Which texts were cut is no column: whoever loads the rows gets those that were handed in, and their vectors.
 """
 
+import base64
 import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -27,11 +31,13 @@ from embedhub.errors import DatasetError, DatasetNotFoundError
 VectorType = Literal["float32", "float16"]
 Matrix = NDArray[np.float32]
 Rows = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 # Small enough that showing ten hits does not read a whole shard, large enough for Parquet to compress.
 ROW_GROUP_ROWS = 2_000
 
 _COUNTS_KEY = b"embedhub.shard"
+_TRUNCATED_KEY = b"embedhub.truncated"
 _ARROW_TYPES = {"float32": pa.float32(), "float16": pa.float16()}
 
 
@@ -130,6 +136,8 @@ class Shard:
         facts: what it says of the dataset.
         counts: where its vectors came from.
         stamp: tells the file from another one that is put in its place.
+        truncated: bool, shape (rows,): whose text was longer than the model reads, so that its vector tells of the
+            beginning only; None in files of versions that did not keep it.
     """
 
     path: Path
@@ -138,6 +146,7 @@ class Shard:
     facts: Facts
     counts: Counts
     stamp: tuple[int, ...]
+    truncated: Flags | None = field(default=None, compare=False)
 
     @property
     def rows(self) -> int:
@@ -213,7 +222,9 @@ def read_shard(path: Path) -> Shard:
         raise DatasetNotFoundError(f"{path} was not written by embedhub: it does not say which model made its vectors")
     facts = Facts.from_json(stored[METADATA_KEY])
     _check_schema(path, schema, facts)
-    return Shard(path, footer, schema, facts, _counts(path, stored.get(_COUNTS_KEY, b"{}")), stamp)
+    counts = _counts(path, stored.get(_COUNTS_KEY, b"{}"))
+    truncated = _flags(path, stored.get(_TRUNCATED_KEY), footer.num_rows)
+    return Shard(path, footer, schema, facts, counts, stamp, truncated)
 
 
 def _counts(path: Path, text: bytes) -> Counts:
@@ -225,6 +236,25 @@ def _counts(path: Path, text: bytes) -> Counts:
     if not all(isinstance(count, int) and count >= 0 for count in known.values()):
         raise DatasetError(f"{path} is broken: its counts are {known}")
     return Counts(**known)
+
+
+def _flags(path: Path, text: bytes | None, rows: int) -> Flags | None:
+    if text is None:
+        return None
+    if not text:
+        return np.zeros(rows, np.bool_)
+    try:
+        packed = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
+    except ValueError as error:
+        raise DatasetError(f"{path} is broken: which texts were cut cannot be read") from error
+    if len(packed) != -(-rows // 8):
+        raise DatasetError(f"{path} is broken: it says for {8 * len(packed)} texts whether they were cut, not {rows}")
+    return np.unpackbits(packed, count=rows).astype(np.bool_)
+
+
+def _flags_text(flags: Flags) -> bytes:
+    """A bit a row in base64; nothing where no flag is set, which is nearly always."""
+    return base64.b64encode(np.packbits(flags).tobytes()) if flags.any() else b""
 
 
 def _check_schema(path: Path, schema: Any, facts: Facts) -> None:
@@ -239,16 +269,28 @@ def _check_schema(path: Path, schema: Any, facts: Facts) -> None:
         raise DatasetError(f"{path} is broken: it has no column {facts.text_column!r}")
 
 
-def write_shard(
-    path: Path, table: Any, vectors: Matrix, present: NDArray[np.bool_], facts: Facts, counts: Counts
-) -> None:
+@dataclass(frozen=True)
+class RowVectors:
+    """What is added to the rows of a shard.
+
+    Attributes:
+        matrix: float32, shape (rows, dimensions).
+        present: bool, shape (rows,): which rows have a vector.
+        truncated: bool, shape (rows,): whose text was longer than the model reads.
+    """
+
+    matrix: Matrix
+    present: Flags
+    truncated: Flags
+
+
+def write_shard(path: Path, table: Any, vectors: RowVectors, facts: Facts, counts: Counts) -> None:
     """Write a shard, whole or not at all.
 
     Args:
         path: the file.
         table: pyarrow Table of the rows.
-        vectors: float32, shape (rows, dimensions).
-        present: bool, shape (rows,): which rows have a vector.
+        vectors: of its rows.
         facts: what the shard says of the dataset.
         counts: where its vectors came from.
 
@@ -256,7 +298,7 @@ def write_shard(
         DatasetError: a vector is too large for float16.
         StorageFullError: no space left.
     """
-    column = _embedding_array(vectors, present, facts)
+    column = _embedding_array(vectors.matrix, vectors.present, facts)
     kind = pa.field(EMBEDDING_COLUMN, column.type)
     table = table.append_column(kind, column).replace_schema_metadata({METADATA_KEY: facts.to_json().encode()})
     words = [name for name in table.column_names if name != EMBEDDING_COLUMN]
@@ -268,10 +310,15 @@ def write_shard(
         ) as writer,
     ):
         writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
-        writer.add_key_value_metadata({_COUNTS_KEY: json.dumps(asdict(counts)).encode()})
+        writer.add_key_value_metadata(
+            {
+                _COUNTS_KEY: json.dumps(asdict(counts)).encode(),
+                _TRUNCATED_KEY: _flags_text(vectors.truncated),
+            }
+        )
 
 
-def _embedding_array(vectors: Matrix, present: NDArray[np.bool_], facts: Facts) -> Any:
+def _embedding_array(vectors: Matrix, present: Flags, facts: Facts) -> Any:
     with np.errstate(over="ignore"):
         stored = vectors.astype(facts.vectors)
     if not np.isfinite(stored[present]).all():

@@ -5,19 +5,22 @@ how a format is read (`readers/` does) and what becomes of the texts.
 """
 
 import hashlib
+import logging
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from embedhub.choices import InputFormat
 from embedhub.datasets.columns import choose_text_column
 from embedhub.datasets.readers.columnar import arrow_reader, parquet_reader
 from embedhub.datasets.readers.delimited import DelimitedReader, TabbedReader
@@ -26,7 +29,14 @@ from embedhub.datasets.readers.opening import is_gzipped, opened, reading
 from embedhub.datasets.readers.plain import PlainReader
 from embedhub.datasets.readers.scan import Reader, Scan
 from embedhub.datasets.storage import storage_errors
-from embedhub.errors import EmptyInputError, InputError, InputFormatError, InputNotFoundError, TextTypeError
+from embedhub.errors import (
+    EmptyInputError,
+    InputError,
+    InputFormatError,
+    InputNotFoundError,
+    SettingError,
+    TextTypeError,
+)
 
 OnError = Literal["fail", "skip", "null"]
 
@@ -39,7 +49,7 @@ _READERS: dict[str, Callable[[Path, str], Reader]] = {
     "arrow": arrow_reader,
     "txt": PlainReader,
 }
-FORMATS = tuple(_READERS)
+FORMATS = tuple(map(str, InputFormat))
 
 # These need to seek, so a compressed one is unpacked to a file first.
 _SEEKING = frozenset({"parquet", "arrow"})
@@ -60,10 +70,12 @@ _MAGIC = {b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "arrow", 
 
 STANDARD_INPUT = "-"
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class InputRequest:
-    """What the user says of an input.
+    r"""What the user says of an input.
 
     Attributes:
         path: a file, or `-` for the standard input. Gzipped content is recognised by its first bytes.
@@ -71,12 +83,14 @@ class InputRequest:
         column: the column with the texts; None takes the only one that holds texts.
         on_error: what to do with a row without a text: `fail`, `skip` the row, or keep it with a `null`
             vector.
+        delimiter: what separates the cells of a csv, one character or `\t`; None is a comma.
     """
 
     path: str | Path
     format: str | None = None
     column: str | None = None
     on_error: OnError = "fail"
+    delimiter: str | None = None
 
 
 class Source:
@@ -93,7 +107,7 @@ class Source:
         self.name = name
         self.format = format
         self._path = path
-        self._reader = _READERS[format](path, name)
+        self._reader = _reader(request, path, name, format)
         self._stamp = _stamp(path)
 
     @cached_property
@@ -189,6 +203,23 @@ class Source:
         if count != self.rows or _stamp(self._path) != self._stamp:
             raise InputFormatError(f"{self.name} changed while it was read; run the same again")
 
+    def place(self, number: int) -> str:
+        """Where a text stands, for a message: the input, the row there, the column.
+
+        Args:
+            number: row of `tables`, counted from 0; the input's is another one where rows are skipped.
+        """
+        row, seen = number, 0
+        if self.request.on_error == "skip":
+            for table in self._reader.batches(self.scan, self.text_column):
+                present = np.flatnonzero(table[self.text_column].is_valid().to_numpy())
+                if number < len(present):
+                    row = seen + int(present[number])
+                    break
+                number -= len(present)
+                seen += table.num_rows
+        return f"{self.name}, row {row + 1}, column {self.text_column!r}"
+
     def _parsed(self, text_column: str, skip: bool) -> Iterator[Any]:
         for table in self._reader.batches(self.scan, text_column):
             yield table.filter(table[text_column].is_valid()) if skip else table
@@ -216,31 +247,45 @@ def open_source(request: InputRequest, spool: Path | None = None) -> Iterator[So
     Args:
         request: what the user says of it.
         spool: folder for a copy of what cannot be read twice (the standard input, a pipe, compressed
-            Parquet); None is the system's folder for temporary files. The copy is gone when the context ends.
+            Parquet); None is the system's folder for temporary files. The copy has no name there, and is gone when
+            the context or the process ends.
 
     Raises:
         InputNotFoundError: no such file.
         InputFormatError: the format is unknown.
+        SettingError: a delimiter for something that is no csv, or one that is none.
         StorageFullError: no space for the copy.
     """
     if request.format is not None and request.format not in FORMATS:
         raise InputFormatError(f"unknown format {request.format!r}; known are {', '.join(FORMATS)}")
-    with tempfile.TemporaryDirectory(prefix="embedhub-", dir=spool) as folder:
-        spooled = Path(folder) / "input"
-        path, name = _seekable(request.path, spooled)
-        format = request.format or _format_of(path, name, sniff=path == spooled)
+    with ExitStack() as copies:
+
+        def copy(stream: BinaryIO) -> Path:
+            return copies.enter_context(_copied(stream, spool))
+
+        path, name, copied = _seekable(request.path, copy)
+        format = request.format or _format_of(path, name, sniff=copied)
         if format in _SEEKING and is_gzipped(path):
-            unpacked = Path(folder) / "unpacked"
             with opened(path, name) as stream:
-                _copy(stream, unpacked)
-            path = unpacked
+                path = copy(stream)
         yield Source(request, path, name, format)
 
 
-def _seekable(path: str | Path, spooled: Path) -> tuple[Path, str]:
+def _reader(request: InputRequest, path: Path, name: str, format: str) -> Reader:
+    if request.delimiter is None:
+        return _READERS[format](path, name)
+    if format != "csv":
+        raise SettingError(f"a delimiter is for csv, and {name} is read as {format}")
+    delimiter = request.delimiter.replace("\\t", "\t")
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise SettingError(f"the delimiter {request.delimiter!r} is not one character that can separate cells")
+    return DelimitedReader(path, name, delimiter)
+
+
+def _seekable(path: str | Path, copy: Callable[[BinaryIO], Path]) -> tuple[Path, str, bool]:
+    """Where the input can be read twice, what the user calls it, and whether that is a copy."""
     if str(path) == STANDARD_INPUT:
-        _copy(sys.stdin.buffer, spooled)
-        return spooled, "standard input"
+        return copy(sys.stdin.buffer), "standard input", True
     path = Path(path)
     if path.is_dir():
         raise InputFormatError(f"{path} is a folder; name a file in it")
@@ -251,16 +296,21 @@ def _seekable(path: str | Path, spooled: Path) -> tuple[Path, str]:
             path.open("rb").close()
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-        return path, str(path)
+        return path, str(path), False
     # A pipe, such as the shell's <(...).
     with path.open("rb") as stream:
-        _copy(stream, spooled)
-    return spooled, str(path)
+        return copy(stream), str(path), True
 
 
-def _copy(stream: BinaryIO, target: Path) -> None:
-    with storage_errors(target), target.open("wb") as file:
-        shutil.copyfileobj(stream, file, 1 << 20)
+@contextmanager
+def _copied(stream: BinaryIO, spool: Path | None) -> Iterator[Path]:
+    """A copy without a name in any folder: nothing is left of it however this process ends."""
+    with ExitStack() as kept:
+        with storage_errors(spool or Path(tempfile.gettempdir())):
+            file = kept.enter_context(tempfile.TemporaryFile(dir=spool))
+            shutil.copyfileobj(stream, file, 1 << 20)
+            file.flush()
+        yield Path(f"/proc/self/fd/{file.fileno()}")
 
 
 def _format_of(path: Path, name: str, sniff: bool) -> str:
@@ -272,7 +322,9 @@ def _format_of(path: Path, name: str, sniff: bool) -> str:
         raise InputFormatError(f"{name}: unknown kind of file; say which with --format ({', '.join(FORMATS)})")
     with opened(path, name) as stream:
         start = stream.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
-    return next((format for magic, format in _MAGIC.items() if start.startswith(magic)), "txt")
+    format = next((format for magic, format in _MAGIC.items() if start.startswith(magic)), "txt")
+    logger.info("%s is read as %s; --format says otherwise", name, format)
+    return format
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -1,10 +1,8 @@
-"""Files that are there whole or not at all, and what the disk says when it refuses.
+"""What this room says when the disk refuses: a dataset is not lost, the same command goes on.
 
-Knows fsync, rename and the error numbers of a full disk. Refuses to know what is written.
+Knows the words, and that SQLite has its own for a full disk. How files become whole is known to `embedhub.storage`.
 """
 
-import errno
-import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -12,12 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from embedhub import storage
 from embedhub.errors import DatasetError, StorageFullError
-
-_UNFINISHED = ".unfinished"
-
-# EFBIG is the answer of a file size limit (ulimit -f), EDQUOT that of a user's quota.
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextmanager
@@ -31,69 +25,27 @@ def storage_errors(path: Path) -> Iterator[None]:
         StorageFullError: no space, quota or size limit left.
         DatasetError: any other refusal, such as a folder that may not be written.
     """
+    full = f"no space left to write {path}; what was finished is kept: free some space and run the same again"
     try:
-        yield
+        with storage.storage_errors(full, (DatasetError, f"cannot write {path}")):
+            yield
     except sqlite3.OperationalError as error:
         if "full" in str(error):
-            raise StorageFullError(_full_message(path)) from error
+            raise StorageFullError(full) from error
         raise DatasetError(f"cannot write {path}: {error}") from error
-    except OSError as error:
-        if error.errno in _FULL:
-            raise StorageFullError(_full_message(path)) from error
-        raise DatasetError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _full_message(path: Path) -> str:
-    return f"no space left to write {path}; what was finished is kept: free some space and run the same again"
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that gets its name once every byte is on the disk; a failure leaves nothing behind.
-
-    Raises:
-        StorageFullError: no space left.
-        DatasetError: the place may not be written.
-    """
-    # A name of its own a process: two exports to one place must not write into each other.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
-    try:
-        with storage_errors(path):
-            with unfinished.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-            sync_folder(path.parent)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def unfinished_files(path: Path) -> list[Path]:
-    """What processes that were killed while they wrote a file of this name have left; `*` stands for any part."""
-    return list(path.parent.glob(f".{path.name}.*{_UNFINISHED}"))
+    """`embedhub.storage.whole_file` with the errors of this room."""
+    with storage_errors(path), storage.whole_file(path) as file:
+        yield file
 
 
 def move_folder(source: Path, target: Path) -> None:
-    """Rename a folder so that the new name survives a power cut. Both lie on one file system.
-
-    Raises:
-        DatasetError: the file system refuses.
-    """
+    """`embedhub.storage.move_folder` with the errors of this room."""
     with storage_errors(target):
-        source.rename(target)
-        sync_folder(target.parent)
-        if source.parent != target.parent:
-            sync_folder(source.parent)
+        storage.move_folder(source, target)
 
 
 def remove_folder(folder: Path) -> None:

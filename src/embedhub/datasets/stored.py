@@ -18,7 +18,7 @@ import numpy as np
 from embedhub.datasets.columns import EMBEDDING_COLUMN
 from embedhub.datasets.folder import DatasetFolder
 from embedhub.datasets.provenance import Provenance
-from embedhub.datasets.shards import Shard, Vectors
+from embedhub.datasets.shards import Rows, Shard, Vectors
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,17 @@ class StoredDataset:
     def row_count(self) -> int:
         """How many rows there are, those without a vector included."""
         return sum(shard.rows for shard in self.shards)
+
+    def truncated_rows(self) -> Rows | None:
+        """The rows whose text was longer than the model reads, so that the vector tells of its beginning only.
+
+        Returns:
+            int64, shape (n,), counted from 0, ascending; None where a version made the dataset that did not keep it.
+        """
+        flags = [shard.truncated for shard in self.shards if shard.truncated is not None]
+        if len(flags) < len(self.shards):
+            return None
+        return np.flatnonzero(np.concatenate(flags)).astype(np.int64)
 
     @cached_property
     def fingerprint(self) -> str:

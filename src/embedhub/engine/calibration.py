@@ -7,8 +7,6 @@ the weights, so that a calibration can never be used with other weights.
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -23,8 +21,9 @@ from embedhub.engine.graphs import build_graph
 from embedhub.engine.packing import Batch, Job, lay_out, plan_packed
 from embedhub.engine.quantization import RECIPE, SiteRange, fit_site
 from embedhub.engine.tokenizer import TextTokenizer
-from embedhub.errors import SettingError
+from embedhub.errors import SettingError, UnsupportedModelError
 from embedhub.models import ModelSpec, find_model
+from embedhub.storage import whole_file
 
 _PACK_TOKENS = 512
 
@@ -75,10 +74,12 @@ def calibrate_model(name_or_path: str | None, texts: Sequence[str] | None, confi
         config: settings.
 
     Raises:
-        ModelError: the model cannot be found or has no graph here.
+        ModelError: the model cannot be found, has no graph here, or is a classifier.
         SettingError: no text to measure with.
     """
     spec = find_model(name_or_path or config.model, settings=config)
+    if spec.kind != "embedding":
+        raise UnsupportedModelError(f"{spec.id}: int8 is for embeddings; a {spec.kind} runs in dtype f32 or bf16")
     mine = [text for text in texts or () if text.strip()]
     if texts is not None and not mine:
         raise SettingError("there is no text to calibrate with")
@@ -172,8 +173,5 @@ def _write(path: Path, ranges: Mapping[str, SiteRange], texts: Sequence[str]) ->
         "texts_sha256": hashlib.sha256("\0".join(texts).encode("utf-8", "replace")).hexdigest(),
     }
     arrays["about"] = np.array(json.dumps(about))
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+    with whole_file(path) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)

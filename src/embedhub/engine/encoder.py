@@ -32,12 +32,21 @@ class Encoder:
         hidden_size: width H of a token's vector.
         filler: token id for places without a text.
         pack_tokens: tokens worth computing at once.
+        batch_size: jobs of a length-sorted batch.
     """
 
     def __init__(
-        self, backend: Backend, *, modes: Sequence[str], hidden_size: int, filler: int, pack_tokens: int
+        self,
+        backend: Backend,
+        *,
+        modes: Sequence[str],
+        hidden_size: int,
+        filler: int,
+        pack_tokens: int,
+        batch_size: int,
     ) -> None:
         self.backend = backend
+        self.batch_size = batch_size
         self.width = hidden_size * len(modes)
         self.pack_tokens = pack_tokens
         self._modes = tuple(modes)
@@ -49,6 +58,33 @@ class Encoder:
         if self.backend.packs_rows:
             return packing.arrange(lengths, budget=self.pack_tokens)
         return Pack(tuple((number,) for number in range(len(jobs))), packing.rounded_width(max(lengths)))
+
+    def plan(self, jobs: Sequence[Job], *, mixed: bool = False, batch_size: int | None = None) -> list[Pack]:
+        """How jobs that are all there are laid out: length-sorted batches, or `mixed` in packs in their own order."""
+        lengths = [len(job.ids) for job in jobs]
+        if mixed and self.backend.packs_rows:
+            return packing.plan_packed(lengths, budget=self.pack_tokens)
+        return packing.plan_sorted(lengths, batch_size=batch_size or self.batch_size, token_limit=self.pack_tokens)
+
+    def compute(self, jobs: Sequence[Job], *, mixed: bool = False, batch_size: int | None = None) -> Floats:
+        """Pooled vectors of jobs that are all there, float32 [jobs, width]."""
+        pooled = np.empty((len(jobs), self.width), np.float32)
+
+        def take(batch: Batch, vectors: Floats) -> None:
+            pooled[list(batch.texts)] = vectors
+
+        self.run(((pack, jobs) for pack in self.plan(jobs, mixed=mixed, batch_size=batch_size)), take)
+        return pooled
+
+    def compute_tokens(self, jobs: Sequence[Job]) -> list[Floats]:
+        """The vectors of each job's tokens, float32 [tokens, H]."""
+        found: dict[int, Floats] = {}
+
+        def take(batch: Batch, tokens: list[Floats]) -> None:
+            found.update(zip(batch.texts, tokens, strict=True))
+
+        self.run_tokens(((pack, jobs) for pack in self.plan(jobs)), take)
+        return [found[job] for job in range(len(jobs))]
 
     def run(self, planned: Iterable[Planned], take: TakePooled) -> None:
         """Compute packs and hand their pooled vectors, float32 [texts, width], to `take`, in any order.

@@ -23,6 +23,44 @@ def as_texts(sentences: Any) -> tuple[Iterable[str], bool]:
     return sentences, False
 
 
+def as_inputs(inputs: Any) -> tuple[Iterable[Any], bool]:
+    """What a classifier is asked about, and whether it was a single input, as sentence-transformers tells them apart.
+
+    A string is a single text; a list or tuple whose first item is a string is a single pair; everything else holds
+    inputs.
+
+    Raises:
+        TextTypeError: nothing to iterate over, or something without an order.
+    """
+    given = inputs.tolist() if isinstance(inputs, np.ndarray) else inputs
+    if isinstance(given, list | tuple) and given and isinstance(given[0], str):
+        return [tuple(given)], True
+    return as_texts(given)
+
+
+def check_inputs(inputs: Iterable[Any], first: int = 0) -> list[str | tuple[str, str]]:
+    """Texts and pairs of texts as plain strings and tuples.
+
+    Args:
+        inputs: strings, and tuples or lists of two strings.
+        first: number of the first one, for the message.
+
+    Raises:
+        TextTypeError: one is something else; the message has its number.
+    """
+    checked: list[str | tuple[str, str]] = []
+    for number, given in enumerate(inputs, first):
+        pair = given.tolist() if isinstance(given, np.ndarray) else given
+        if isinstance(pair, str):
+            checked.append(str(pair))
+        elif isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(text, str) for text in pair):
+            checked.append((str(pair[0]), str(pair[1])))
+        else:
+            what = f"{len(pair)} items" if isinstance(pair, list | tuple) else type(given).__name__
+            raise TextTypeError(f"input {number} is {what}, not a text or a pair (text, text)")
+    return checked
+
+
 def check_texts(texts: Iterable[Any], first: int = 0) -> Sequence[str]:
     """The texts as plain strings.
 

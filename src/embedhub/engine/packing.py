@@ -32,10 +32,12 @@ class Job:
     Attributes:
         ids: token ids, special tokens included.
         skipped: leading tokens that do not count in the pooling (a prompt that is not to be pooled).
+        types: which text of a pair each token belongs to, 0 or 1; None for a single text.
     """
 
     ids: Sequence[int]
     skipped: int = 0
+    types: Sequence[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Batch:
     Attributes:
         texts: the S texts, as numbers of the plan.
         jobs: the same as jobs.
-        ids, positions, segments: int32 [B, T].
+        ids, positions, segments, types: int32 [B, T].
         starts, lengths: int64 [S], where each text lies in B*T.
         skipped: int64 [S], leading tokens of each text that do not count in the pooling.
     """
@@ -73,6 +75,7 @@ class Batch:
     ids: NDArray[np.int32]
     positions: NDArray[np.int32]
     segments: NDArray[np.int32]
+    types: NDArray[np.int32]
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
     skipped: NDArray[np.int64]
@@ -123,10 +126,25 @@ def arrange(lengths: Sequence[int], *, budget: int, texts: Sequence[int] | None 
         texts: which of them; None takes all.
     """
     waiting = range(len(lengths)) if texts is None else texts
-    longest = rounded_width(max(lengths[text] for text in waiting))
-    widths = {longest, *(width for width in _WIDTHS if longest < width <= budget)}
-    layouts = [Pack(_fill(waiting, lengths, width), width) for width in sorted(widths)]
-    return min(layouts, key=lambda pack: pack.computed_tokens * (_ATTENTION_BALANCE + pack.width))
+    longest_first = sorted(waiting, key=lambda text: -lengths[text])
+    total = sum(lengths[text] for text in waiting)
+    longest = rounded_width(lengths[longest_first[0]])
+    best, best_cost = None, 0
+    for width in (longest, *(width for width in _WIDTHS if longest < width <= budget)):
+        # Even without any filler this width would cost more.
+        if best is not None and _cost(-(-total // width), width) >= best_cost:
+            continue
+        rows = _fill(longest_first, lengths, width)
+        cost = _cost(len(rows), width)
+        if best is None or cost < best_cost:
+            best, best_cost = Pack(rows, width), cost
+    assert best is not None
+    return best
+
+
+def _cost(rows: int, width: int) -> int:
+    """What a pack costs, in tokens times what a token costs."""
+    return rows * width * (_ATTENTION_BALANCE + width)
 
 
 def plan_packed(lengths: Sequence[int], *, budget: int) -> list[Pack]:
@@ -145,18 +163,20 @@ def rounded_width(tokens: int) -> int:
     return max(-(-tokens // step) * step, 2)
 
 
-def _fill(texts: Sequence[int], lengths: Sequence[int], width: int) -> tuple[tuple[int, ...], ...]:
+def _fill(longest_first: Sequence[int], lengths: Sequence[int], width: int) -> tuple[tuple[int, ...], ...]:
     """Rows of at most `width` tokens: first-fit decreasing."""
     rows: list[list[int]] = []
     space: list[int] = []
-    for text in sorted(texts, key=lambda text: (-lengths[text], text)):
-        row = next((row for row, free in enumerate(space) if free >= lengths[text]), None)
-        if row is None:
-            row = len(rows)
-            rows.append([])
-            space.append(width)
-        rows[row].append(text)
-        space[row] -= lengths[text]
+    for text in longest_first:
+        length = lengths[text]
+        for row, free in enumerate(space):
+            if free >= length:
+                rows[row].append(text)
+                space[row] = free - length
+                break
+        else:
+            rows.append([text])
+            space.append(width - length)
     return tuple(map(tuple, rows))
 
 
@@ -175,6 +195,7 @@ def lay_out(pack: Pack, jobs: Sequence[Job], filler: int) -> Batch:
         ids=np.full(shape, filler, np.int32),
         positions=np.zeros(shape, np.int32),
         segments=np.full(shape, -1, np.int32),
+        types=np.zeros(shape, np.int32),
         starts=np.empty(len(pack.texts), np.int64),
         lengths=np.empty(len(pack.texts), np.int64),
         skipped=np.array([jobs[text].skipped for text in pack.texts], np.int64),
@@ -184,12 +205,14 @@ def lay_out(pack: Pack, jobs: Sequence[Job], filler: int) -> Batch:
     for row, texts in enumerate(pack.rows):
         column = 0
         for segment, text in enumerate(texts):
-            ids = jobs[text].ids
+            ids, types = jobs[text].ids, jobs[text].types
             length = len(ids)
             place = slice(column, column + length)
             batch.ids[row, place] = ids
             batch.positions[row, place] = counting[:length]
             batch.segments[row, place] = segment
+            if types is not None:
+                batch.types[row, place] = types
             batch.starts[number] = row * pack.width + column
             batch.lengths[number] = length
             column += length

@@ -6,22 +6,20 @@ Pure arrays. Formulas as in sentence-transformers (Dense, Normalize, `quantize_e
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from embedhub.engine.scores import sigmoid
 from embedhub.engine.weights import Weights
 from embedhub.errors import SettingError
 from embedhub.models import DenseSpec
-from embedhub.search.metrics import cos_sim, dot_score, euclidean_sim
+from embedhub.search.metrics import SCORES, cos_sim, dot_score, euclidean_sim
 
 Floats = NDArray[np.float32]
 
 PRECISIONS = ("float32", "float16", "int8", "uint8", "binary", "ubinary")
-
-
-def _sigmoid(x: Floats) -> Floats:
-    return (1 / (1 + np.exp(-x))).astype(np.float32)
 
 
 def _gelu(x: Floats) -> Floats:
@@ -37,7 +35,7 @@ _ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
     "Identity": lambda x: x,
     "Tanh": lambda x: np.tanh(x),
     "ReLU": lambda x: np.maximum(x, 0),
-    "Sigmoid": _sigmoid,
+    "Sigmoid": sigmoid,
     "GELU": _gelu,
 }
 
@@ -136,9 +134,34 @@ def similarity(function: str, left: Floats, right: Floats) -> Floats:
     Raises:
         SettingError: an unknown function.
     """
-    if function not in _SIMILARITIES:
+    return _SIMILARITIES[similarity_named(function)](left, right)
+
+
+def similarity_pairwise(function: str, left: Any, right: Any) -> Floats:
+    """Scores float32 [n] between the vectors of each pair of rows [n, d]; of two lone vectors [d] one score.
+
+    Raises:
+        SettingError: an unknown function, or vectors that make no pairs.
+    """
+    a, b = np.asarray(left, np.float64), np.asarray(right, np.float64)
+    if a.shape != b.shape:
+        raise SettingError(f"vectors of shapes {a.shape} and {b.shape} make no pairs")
+    if similarity_named(function) == "manhattan":
+        return np.asarray(-np.abs(a - b).sum(axis=-1), np.float32)
+    metric = SCORES[function]
+    lengths = [np.linalg.norm(vectors, axis=-1) for vectors in (a, b)]
+    return np.asarray(metric.score(metric.rank((a * b).sum(axis=-1), *lengths)), np.float32)
+
+
+def similarity_named(function: str) -> str:
+    """The name of a similarity function, if there is one of that name.
+
+    Raises:
+        SettingError: there is none; the message lists those there are.
+    """
+    if function not in tuple(_SIMILARITIES):
         raise SettingError(f"similarity {function!r} is not one of {', '.join(_SIMILARITIES)}")
-    return _SIMILARITIES[function](left, right)
+    return function
 
 
 def _manhattan(left: Floats, right: Floats) -> Floats:

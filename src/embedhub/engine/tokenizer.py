@@ -1,21 +1,24 @@
 """Text to token ids. Knows the tokenizer files of a model folder, refuses to know weights.
 
-A text that is too long is cut into pieces that are each a whole input, special tokens included; the caller decides
-whether to use the first or all of them, and always learns how many tokens there were.
+For embeddings (`TextTokenizer`), a text that is too long is cut into pieces that are each a whole input, special
+tokens included; the caller decides whether to use the first or all of them. For classifiers (`PairTokenizer`), texts
+and pairs of texts lose their ends. The caller always learns how many tokens there were.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
 
 from embedhub.errors import InputError, ModelIntegrityError
 from embedhub.models import ModelSpec
-from embedhub.models.json_files import read_object
+from embedhub.models.json_files import read_object, text
 
 
 @dataclass(frozen=True)
@@ -36,25 +39,73 @@ class TokenizedText:
         return len(self.pieces) > 1
 
 
-class TextTokenizer:
-    """The tokenizer of one model.
+@dataclass(frozen=True)
+class TokenizedInput:
+    """A text or a pair of texts for a classifier, as token ids.
+
+    Attributes:
+        ids: one whole input, special tokens included.
+        types: which text of the pair each token belongs to, 0 or 1; zeros where the model is not told.
+        tokens: tokens of the whole text or pair, special tokens included.
+        truncated: whether it was cut.
+    """
+
+    ids: list[int]
+    types: list[int]
+    tokens: int
+    truncated: bool
+
+
+class ModelTokenizer:
+    """The tokenizer of one model; `TextTokenizer` and `PairTokenizer` say what becomes of long texts.
+
+    Args:
+        spec: the model.
+        is_pair: whether there must be room for two texts.
+
+    Raises:
+        ModelIntegrityError: no tokenizer file, or one that cannot be read.
+    """
+
+    def __init__(self, spec: ModelSpec, *, is_pair: bool) -> None:
+        self.max_tokens = spec.max_tokens
+        self._lower_case = spec.lower_case
+        self._tokenizer = _load(spec)
+        self._tokenizer.no_padding()
+        self.largest_id = max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
+        self._special = self._tokenizer.num_special_tokens_to_add(is_pair=is_pair)
+        if self.max_tokens <= self._special:
+            raise ModelIntegrityError(f"{spec.folder}: max_tokens {self.max_tokens} leaves no room for a text")
+        self.filler = int(spec.config.get("pad_token_id") or 0)
+
+    def _encode(self, inputs: Sequence[str | tuple[str, str]], tokenizer: Tokenizer) -> list[Any]:
+        prepared = [_each(str.lower, given) for given in inputs] if self._lower_case else list(inputs)
+        try:
+            encodings: list[Any] = tokenizer.encode_batch_fast(prepared)
+        except TypeError:
+            # Half a surrogate pair is no character and cannot become UTF-8.
+            encodings = tokenizer.encode_batch_fast([_each(without_lone_surrogates, each) for each in prepared])
+        return encodings
+
+
+class TextTokenizer(ModelTokenizer):
+    """The tokenizer of an embedding model.
+
+    Attributes:
+        max_tokens: longest input, special tokens included.
+        least_tokens: shortest input that has room for a token of a text.
+        largest_id: largest token id that it gives.
+        filler: token id for places without a text.
 
     Raises:
         ModelIntegrityError: no tokenizer file, or one that cannot be read.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
-        self.max_tokens = spec.max_tokens
-        self._lower_case = spec.lower_case
-        self._tokenizer = _load(spec)
-        self._tokenizer.no_padding()
-        self.largest_id = max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
-        self._special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
-        if self.max_tokens <= self._special:
-            raise ModelIntegrityError(f"{spec.folder}: max_tokens {self.max_tokens} leaves no room for a text")
+        super().__init__(spec, is_pair=False)
+        self.least_tokens = self._special + 1
         self._tokenizer.enable_truncation(self.max_tokens, stride=0)
         self._from_the_end: Tokenizer | None = None
-        self.filler = int(spec.config.get("pad_token_id") or 0)
 
     def tokenize(self, texts: Sequence[str], *, keep: str = "start") -> list[TokenizedText]:
         """Token ids of each text.
@@ -64,13 +115,7 @@ class TextTokenizer:
             keep: `start` or `end`: which part of a long text is its first piece.
         """
         tokenizer = self._tokenizer if keep == "start" else self._keeping_the_end()
-        prepared = [text.lower() for text in texts] if self._lower_case else list(texts)
-        try:
-            encodings = tokenizer.encode_batch_fast(prepared)
-        except TypeError:
-            # Half a surrogate pair is no character and cannot become UTF-8.
-            encodings = tokenizer.encode_batch_fast([without_lone_surrogates(text) for text in prepared])
-        return [self._text(encoding) for encoding in encodings]
+        return [self._text(encoding) for encoding in self._encode(texts, tokenizer)]
 
     def from_ids(self, ids: Sequence[int], number: int = 0) -> TokenizedText:
         """Token ids of the model's own vocabulary as an input; special tokens are put around them if they lack.
@@ -124,6 +169,78 @@ class TextTokenizer:
             return TokenizedText((ids,), len(ids))
         pieces = (ids, *(piece.ids for piece in encoding.overflowing))
         return TokenizedText(pieces, sum(map(len, pieces)) - self._special * (len(pieces) - 1))
+
+
+class PairTokenizer(ModelTokenizer):
+    """The tokenizer of a classifier, for texts and pairs of texts. Long ones are cut as transformers does.
+
+    Raises:
+        ModelIntegrityError: no tokenizer file, or one that cannot be read.
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(spec, is_pair=True)
+        # Cut here and not by the library, which would also make every combination of pieces of two long texts.
+        self._tokenizer.no_truncation()
+        path = spec.folder / "tokenizer_config.json"
+        settings = read_object(path)
+        self._keeps_end = text(settings, "truncation_side", path) == "left"
+        self._gives_types = _gives_types(settings)
+
+    def tokenize(self, inputs: Sequence[str | tuple[str, str]]) -> list[TokenizedInput]:
+        """Token ids and types of each text or pair."""
+        return [self._input(encoding) for encoding in self._encode(inputs, self._tokenizer)]
+
+    def _input(self, encoding: Any) -> TokenizedInput:
+        ids: list[int] = encoding.ids
+        types: list[int] = encoding.type_ids if self._gives_types else [0] * len(ids)
+        if len(ids) > self.max_tokens:
+            kept = self._kept(encoding).tolist()
+            return TokenizedInput([ids[place] for place in kept], [types[place] for place in kept], len(ids), True)
+        if not ids:
+            # An empty text, and a tokenizer without special tokens.
+            return TokenizedInput([self.filler], [0], 0, False)
+        return TokenizedInput(ids, types, len(ids), False)
+
+    def _kept(self, encoding: Any) -> NDArray[np.int64]:
+        """The places of an input's tokens that stay."""
+        texts = np.array([-1 if each is None else each for each in encoding.sequence_ids])
+        stays = texts < 0
+        places = [np.flatnonzero(texts == number) for number in (0, 1)]
+        lengths = kept_lengths(len(places[0]), len(places[1]), self.max_tokens - int(stays.sum()))
+        for own, length in zip(places, lengths, strict=True):
+            stays[own[len(own) - length :] if self._keeps_end else own[:length]] = True
+        return np.flatnonzero(stays)
+
+
+def kept_lengths(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens of each text of a pair stay, so that both fit: `longest_first` of the tokenizers library.
+
+    The longer text is cut first; when both are longer than half of the room, each gets half.
+    """
+    if first + second <= room:
+        return first, second
+    shorter = min(first, second)
+    longer = max(shorter, room - shorter)
+    if shorter + longer > room:
+        shorter, longer = room // 2, room - room // 2
+    return (shorter, longer) if first <= second else (longer, shorter)
+
+
+def _each(change: Callable[[str], str], given: str | tuple[str, str]) -> str | tuple[str, str]:
+    return change(given) if isinstance(given, str) else (change(given[0]), change(given[1]))
+
+
+def _gives_types(settings: Mapping[str, Any]) -> bool:
+    """Whether transformers hands the token types to the model.
+
+    A list of inputs decides. Without one, tokenizers of no particular class give none since transformers 5, which
+    calls that class TokenizersBackend; for others the post-processor of tokenizer.json knows.
+    """
+    names = settings.get("model_input_names")
+    if isinstance(names, list):
+        return "token_type_ids" in names
+    return settings.get("tokenizer_class") != "TokenizersBackend"
 
 
 def without_lone_surrogates(text: str) -> str:

@@ -7,7 +7,7 @@ from embedhub.models.cache import HuggingFaceCache
 from embedhub.models.checksums import combined_sha256, file_sha256
 from embedhub.models.modules import POOLING_MODES, DenseSpec
 from embedhub.models.selection import needed_files
-from embedhub.models.sources import SOURCES, find_model, installed_models, pull_model, remove_model
+from embedhub.models.sources import SOURCES, find_model, installed_copies, installed_models, pull_model, remove_model
 from embedhub.models.spec import ModelSpec, card_summary, position_capacity, read_spec
 from embedhub.models.store import ModelStore
 
@@ -22,6 +22,7 @@ __all__ = [
     "combined_sha256",
     "file_sha256",
     "find_model",
+    "installed_copies",
     "installed_models",
     "needed_files",
     "position_capacity",

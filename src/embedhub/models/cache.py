@@ -18,6 +18,7 @@ from embedhub.errors import ModelError, ModelIntegrityError, ModelNotFoundError
 from embedhub.models.checksums import combined
 from embedhub.models.spec import ModelSpec, read_spec
 from embedhub.models.wanted import folder_name, id_of_folder
+from embedhub.storage import whole_file
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHORT_COMMIT = re.compile(r"[0-9a-f]{7,39}")
@@ -56,7 +57,7 @@ class HuggingFaceCache:
             ModelNotFoundError: no snapshot, or none that is whole.
             UnsupportedModelError: a module that is not known here.
         """
-        miss = ModelNotFoundError(f"Hugging Face cache {self.root} (not there)")
+        miss = ModelNotFoundError("Hugging Face cache (not there)")
         for snapshot in self._candidates(id, revision):
             try:
                 return self.describe(snapshot)
@@ -83,11 +84,11 @@ class HuggingFaceCache:
         known = [each for each in sums if each is not None]
         return replace(spec, expected_sha256=combined(known)) if len(known) == len(sums) else spec
 
-    def models(self) -> Iterator[ModelSpec]:
-        """Every whole snapshot of every model that embeds texts; what belongs to other programs is left out."""
+    def models(self, wanted: str | None = None) -> Iterator[ModelSpec]:
+        """Every whole snapshot of every model, or of one, that embeds texts; what other programs need is left out."""
         for repository in sorted(self.root.glob("models--*")):
             id = id_of_folder(repository.name.removeprefix("models--"))
-            for snapshot in self._candidates(id, None) if id else ():
+            for snapshot in self._candidates(id, None) if id and wanted in (None, id) else ():
                 try:
                     spec = self.describe(snapshot)
                 except ModelError:
@@ -103,9 +104,8 @@ class HuggingFaceCache:
         """Remember that a branch or tag stands at this commit."""
         path = self._repository(snapshot.id) / "refs" / revision
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        draft.write_text(snapshot.commit)
-        draft.replace(path)
+        with whole_file(path) as file:
+            file.write(snapshot.commit.encode())
 
     def note_absent(self, snapshot: Snapshot, name: str) -> None:
         """Remember, the way the Hugging Face library does, that the repository has no such file."""

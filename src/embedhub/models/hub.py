@@ -4,7 +4,6 @@ Knows the order that makes a download safe to break off: modules.json, without w
 comes last, and a branch moves to a commit only when its files are there. Refuses to read a model.
 """
 
-import errno
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,12 +15,14 @@ from embedhub.models.json_files import read_object, text
 from embedhub.models.selection import encoder_prefix, needed_files, weights_of
 from embedhub.models.wanted import Wanted
 from embedhub.models.wheel import WHEELS
+from embedhub.storage import is_full
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 _TIMEOUT_SECONDS = 10
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+# Characters of another library's message: some are paragraphs in a line.
+_SHOWN = 120
 
 
 def fetch_snapshot(wanted: Wanted) -> Snapshot:
@@ -35,7 +36,7 @@ def fetch_snapshot(wanted: Wanted) -> Snapshot:
     """
     endpoint = wanted.settings.endpoint
     if wanted.settings.offline:
-        raise ModelNotFoundError(f"{endpoint} (not asked: HF_HUB_OFFLINE is set)")
+        raise ModelNotFoundError(f"{endpoint} (offline)")
     commit, names = _ask(wanted)
     cache = HuggingFaceCache(wanted.settings)
     snapshot = cache.snapshot(wanted.id, commit)
@@ -48,7 +49,7 @@ def fetch_snapshot(wanted: Wanted) -> Snapshot:
     except EmbedhubError:
         raise
     except Exception as error:  # the library's HTTP client, and so its errors, differ by version
-        if _is_full(error):
+        if is_full(error):
             raise StorageFullError(
                 f"no space left under {cache.root} for {wanted.id}; free some and pull again"
             ) from error
@@ -124,12 +125,5 @@ def _refusal(error: Exception, wanted: Wanted, *, has_token: bool) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _is_full(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _FULL:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"

@@ -80,6 +80,7 @@ def read_modules(folder: Path) -> Modules:
     encoder, pooling_path = (listed[0][1], listed[1][1] / "config.json") if listed else (folder, None)
     pooling = read_object(pooling_path, required=True) if pooling_path else {}
     settings_path, settings = _encoder_settings(encoder)
+    _check_output(settings_path, settings, "feature-extraction", "last_hidden_state")
     dense = [_dense(path) for kind, path in listed if kind == "Dense"]
     return Modules(
         encoder=encoder,
@@ -90,6 +91,34 @@ def read_modules(folder: Path) -> Modules:
         dense=tuple(layer for layer, _ in dense),
         widths=tuple(width for _, width in dense),
         normalize=any(kind == "Normalize" for kind, _ in listed),
+    )
+
+
+def read_cross_encoder(folder: Path) -> Modules:
+    """The modules of a classifier, as transformers saves it or sentence-transformers' CrossEncoder: an encoder, a head.
+
+    The head reads each text's first token, which is pooling `cls`.
+
+    Raises:
+        ModelIntegrityError: a file is broken, or a path leads out of the folder.
+        UnsupportedModelError: modules behind the encoder, such as a reranker's that reads the words yes and no.
+    """
+    listed = [_module(folder, module) for module in read_objects(folder / "modules.json")]
+    if [kind for kind, _ in listed] not in ([], ["Transformer"]):
+        kinds = ", ".join(repr(kind) for kind, _ in listed)
+        raise UnsupportedModelError(f"{folder}: a CrossEncoder of the modules {kinds:.80}; known is Transformer alone")
+    encoder = listed[0][1] if listed else folder
+    settings_path, settings = _encoder_settings(encoder)
+    _check_output(settings_path, settings, "sequence-classification", "logits")
+    return Modules(
+        encoder=encoder,
+        max_tokens=whole_number(settings, "max_seq_length", settings_path, low=1, high=10**31),
+        lower_case=yes_or_no(settings, "do_lower_case", settings_path, default=False),
+        pooling=("cls",),
+        include_prompt=True,
+        dense=(),
+        widths=(),
+        normalize=False,
     )
 
 
@@ -146,14 +175,16 @@ def _encoder_settings(folder: Path) -> tuple[Path, dict[str, Any]]:
     path = next(
         (folder / name for name in _ENCODER_SETTINGS if (folder / name).is_file()), folder / _ENCODER_SETTINGS[0]
     )
-    settings = read_object(path)
+    return path, read_object(path)
+
+
+def _check_output(path: Path, settings: Mapping[str, Any], known_task: str, known_output: str) -> None:
     task = text(settings, "transformer_task", path)
     modalities = settings.get("modality_config")
     words = modalities.get("text") if isinstance(modalities, dict) else None
     output = text(words, "method_output_name", path) if isinstance(words, dict) else None
-    if task not in {None, "feature-extraction"} or output not in {None, "last_hidden_state"}:
-        raise UnsupportedModelError(f"{path}: task {task!r} with output {output!r}; known is the last hidden state")
-    return path, settings
+    if task not in {None, known_task} or output not in {None, known_output}:
+        raise UnsupportedModelError(f"{path}: task {task!r} with output {output!r}; known is {known_output}")
 
 
 def _dense(folder: Path) -> tuple[DenseSpec, tuple[int, int]]:

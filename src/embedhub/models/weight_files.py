@@ -8,6 +8,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from embedhub.errors import ModelError, ModelIntegrityError
 from embedhub.models.json_files import read_object
@@ -55,8 +56,20 @@ def find_weights(folder: Path) -> WeightFiles:
     return found
 
 
-def check_safetensors(path: Path) -> None:
-    """Compare the length of a file with what its header says.
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor in a safetensors file, by name, from its header.
+
+    Raises:
+        ModelIntegrityError: not a safetensors file, or one that was cut off.
+    """
+    try:
+        return {name: tuple(map(int, entry["shape"])) for name, entry in check_safetensors(path).items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelIntegrityError(f"{path}: not a safetensors file") from error
+
+
+def check_safetensors(path: Path) -> dict[str, Any]:
+    """Compare the length of a file with what its header says; returns what that says of each tensor.
 
     Raises:
         ModelIntegrityError: not a safetensors file, or one that was cut off.
@@ -72,7 +85,8 @@ def check_safetensors(path: Path) -> None:
             if len(start) < 8 or length > min(size - 8, _LARGEST_HEADER):
                 raise ModelIntegrityError(f"{path}: not a safetensors file, or one that was cut off")
             header = json.loads(file.read(length))
-        ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
+        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        ends = [int(entry["data_offsets"][1]) for entry in tensors.values()]
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise ModelIntegrityError(f"{path}: not a safetensors file") from error
     except OSError as error:
@@ -80,6 +94,7 @@ def check_safetensors(path: Path) -> None:
     expected = 8 + length + max(ends, default=0)
     if size != expected:
         raise ModelIntegrityError(f"{path}: {size} bytes, its header says {expected}; it was cut off or damaged")
+    return tensors
 
 
 def _safetensors(folder: Path) -> tuple[Path, ...]:

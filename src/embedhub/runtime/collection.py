@@ -11,7 +11,8 @@ from embedhub.config import Settings, settings
 from embedhub.datasets import Provenance, StoredDataset, read_dataset
 from embedhub.engine.model import Model
 from embedhub.engine.postprocess import Floats
-from embedhub.errors import ModelMismatchError, ModelNotFoundError
+from embedhub.errors import ModelError, ModelMismatchError, ModelNotFoundError
+from embedhub.models import ModelSpec, installed_copies
 from embedhub.search import Index, RowBlock, open_index
 
 Hit = dict[str, Any]
@@ -58,13 +59,23 @@ class EmbeddedDataset:
     def __len__(self) -> int:
         return self.stored.row_count
 
-    def search(self, queries: str | Sequence[str], top_k: int = 5, *, score: str = "cosine") -> Any:
+    def search(
+        self,
+        queries: str | Sequence[str],
+        top_k: int = 5,
+        *,
+        score: str = "cosine",
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+    ) -> Any:
         """The rows nearest to questions.
 
         Args:
             queries: one question or several.
             top_k: hits a question.
             score: cosine, dot or euclidean.
+            prompt: put before every question; wins over `prompt_name`.
+            prompt_name: name of a prompt of the model; None takes its prompt for queries, if it has one.
 
         Returns:
             For each question a list of `{"row", "score", …columns}`, best first; for a lone string one such list. A
@@ -72,10 +83,11 @@ class EmbeddedDataset:
 
         Raises:
             ModelError: the dataset's model cannot be loaded.
-            SettingError: no such score, or `top_k` below 1.
+            SettingError: no such score or prompt, or `top_k` below 1.
         """
         texts = [queries] if isinstance(queries, str) else list(queries)
-        found = self.search_vectors(self.embed_queries(texts), top_k, score=score)
+        vectors = self.embed_queries(texts, prompt=prompt, prompt_name=prompt_name)
+        found = self.search_vectors(vectors, top_k, score=score)
         return found[0] if isinstance(queries, str) else found
 
     def search_vectors(self, vectors: Floats, top_k: int = 5, *, score: str = "cosine") -> list[list[Hit]]:
@@ -88,12 +100,16 @@ class EmbeddedDataset:
             for rows, scores in zip(hits.rows, hits.scores, strict=True)
         ]
 
-    def embed_queries(self, queries: Sequence[str]) -> Floats:
-        """Vectors of questions by the dataset's model, with its prompt for queries."""
+    def embed_queries(
+        self, queries: Sequence[str], *, prompt: str | None = None, prompt_name: str | None = None
+    ) -> Floats:
+        """Vectors of questions by the dataset's model; its prompt for queries unless another is named."""
         whole = self.model.spec.dimensions
         asked = self.provenance.dimensions
         vectors: Floats = self.model.encode_query(
             list(queries),
+            prompt_name,
+            prompt=prompt,
             truncate_dim=None if asked == whole else asked,
             normalize_embeddings=self.provenance.normalized,
         )
@@ -131,12 +147,30 @@ def load_model_of(provenance: Provenance, config: Settings) -> Model:
         ModelMismatchError: what goes by its name has other weights.
     """
     try:
-        model = Model(provenance.model, revision=provenance.revision, config=config)
+        model = Model(provenance.model, revision=_revision_here(provenance, config), config=config)
     except ModelNotFoundError:
-        # The same weights may be here under another revision: the checksum decides, not the name of the revision.
+        # What the Hub has now may be the same: the checksum decides, not the name of the revision.
         model = Model(provenance.model, config=config)
     check_model(provenance, model)
     return model
+
+
+def _revision_here(provenance: Provenance, config: Settings) -> str | None:
+    """The dataset's own revision, or the name of another one that is on this machine and is the same model."""
+    copies = installed_copies(provenance.model, settings=config)
+    if any(copy.revision == provenance.revision for copy in copies):
+        return provenance.revision
+    return next((copy.revision for copy in copies if _made(provenance, copy)), provenance.revision)
+
+
+def _made(provenance: Provenance, spec: ModelSpec) -> bool:
+    # Reading large weights takes seconds: what the source states is believed here, and checked when they are loaded.
+    if spec.expected_sha256 not in (None, provenance.weights_sha256):
+        return False
+    try:
+        return spec.fingerprint == provenance.model_fingerprint
+    except ModelError:
+        return False
 
 
 def check_model(provenance: Provenance, model: Model) -> None:

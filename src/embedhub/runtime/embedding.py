@@ -10,8 +10,9 @@ from pathlib import Path
 from embedhub import __version__
 from embedhub.datasets import BuildOptions, BuildReport, EmbeddedTexts, InputRequest, Progress, Provenance, build
 from embedhub.datasets import open_source as open_input
-from embedhub.engine.model import EncodeOptions, Model
-from embedhub.errors import SettingError
+from embedhub.engine.model import Model
+from embedhub.engine.options import EncodeOptions
+from embedhub.errors import SettingError, TextTooLongError
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,21 @@ class ModelEmbedder:
         )
 
     def embed(self, texts: Sequence[str]) -> EmbeddedTexts:
-        """Vectors of texts, in order."""
-        found = self._model.embed(texts, self._options)
-        return EmbeddedTexts(found.vectors, int(found.tokens.sum()), int(found.truncated.sum()))
+        """Vectors of texts, in order.
+
+        Raises:
+            TextTooLongError: a text is too long, and `long_texts` is `error`.
+        """
+        try:
+            found = self._model.embed(texts, self._options)
+        except TextTooLongError as error:
+            limit = self._model.spec.max_tokens
+            raise TextTooLongError(
+                f"a text of {error.tokens} tokens, the model reads {limit}; --long-texts truncate reads its beginning, "
+                "--long-texts chunk all of it in pieces",
+                error.position,
+            ) from error
+        return EmbeddedTexts(found.vectors, int(found.tokens.sum()), found.truncated)
 
 
 def embed_file(

@@ -8,16 +8,17 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from time import monotonic, perf_counter
 
 from embedhub.config import Settings
+from embedhub.engine.classifier import Classifier
 from embedhub.engine.model import Model
 from embedhub.errors import ModelLoadingError, ModelNotFoundError
-from embedhub.models import find_model
+from embedhub.models import ModelSpec, find_model, installed_models
 from embedhub.models.wanted import is_model_id
 from embedhub.runtime.cache import model_namespace
 from embedhub.runtime.scheduler import Order, PackReport, Scheduler
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 # A load that was never measured takes about so long; a measured one is the better estimate.
 _USUAL_LOAD_SECONDS = 5.0
+
+# Names in a message; more would not be read.
+_LISTED = 20
 
 # Weights take their size in the graph, about as much again packed for the CPU, and what computing needs.
 _MEMORY_FACTOR = 2.5
@@ -91,12 +95,31 @@ class LoadedModels:
     @property
     def ready(self) -> list[LoadedModel]:
         """Models that are loaded."""
-        return [load.result() for load in self._loads.values() if _is_ready(load)]
+        # A copy first, because other threads look too.
+        return [load.result() for load in list(self._loads.values()) if _is_ready(load)]
 
     @property
     def names(self) -> list[str]:
-        """Names of models that were loaded or are always there, and aliases."""
-        return list(dict.fromkeys([*self._preloaded, *self._loads, *self._aliases]))
+        """Names of models that are loaded or always there, and aliases."""
+        return list(dict.fromkeys([*self._preloaded, *(loaded.name for loaded in self.ready), *self._aliases]))
+
+    def available(self) -> dict[str, ModelSpec]:
+        """What a request may ask for without a download, by name: models, then aliases. Reads the disk."""
+        found = {loaded.name: loaded.model.spec for loaded in self.ready}
+        for spec in installed_models(self._config):
+            found.setdefault(spec.id, spec)
+        return found | {alias: found[name] for alias, name in self._aliases.items() if name in found}
+
+    def find_available(self, name: str) -> ModelSpec:
+        """The available model of that name. Reads the disk.
+
+        Raises:
+            ModelNotFoundError: there is none.
+        """
+        found = self.available()
+        if name not in found:
+            raise _not_here(name, list(found))
+        return found[name]
 
     def resolve(self, name: str | None) -> str:
         """The model's own name for what a request calls it.
@@ -107,7 +130,7 @@ class LoadedModels:
         chosen = self._aliases.get(name, name) if name else self.default
         if chosen in self._preloaded or chosen in self._loads or is_model_id(chosen.partition("@")[0]):
             return chosen
-        raise ModelNotFoundError(f"{chosen!r:.100} is no model id such as organisation/name")
+        raise _not_here(chosen, self.names)
 
     async def preload(self) -> None:
         """Load the models that are always there.
@@ -183,12 +206,11 @@ class LoadedModels:
         asked = name in self._preloaded
         if not asked and not any(fnmatchcase(name, pattern) for pattern in config.allow_models):
             config = replace(config, offline=True)
-        if not asked and find_model(name, settings=config).source == "local":
-            # A folder of the server that happens to be called so is nothing that a client may load.
-            raise ModelNotFoundError(f"model {name} is not here")
-        model = Model(name, config=config)
+        if not asked:
+            self._check_servable(name, config)
+        model = _load_model(name, config)
         # The first computation compiles; nobody should wait for that in a request.
-        model.embed(["ready"])
+        model.encoder.compute(model.prepare(["ready"]).jobs)
         spec = model.spec
         return LoadedModel(
             name=name,
@@ -206,6 +228,22 @@ class LoadedModels:
             used_at=monotonic(),
         )
 
+    def _check_servable(self, name: str, config: Settings) -> None:
+        """Refuse what a request may not have loaded.
+
+        Raises:
+            ModelError: it cannot be found, or is damaged.
+        """
+        try:
+            source = find_model(name, settings=config).source
+        except ModelNotFoundError:
+            if not config.offline:
+                raise
+            source = ""
+        # A folder of the server that happens to be called so is nothing that a client may load.
+        if source in ("", "local"):
+            raise _not_here(name, list(self.available()))
+
     def _make_room(self, newest: LoadedModel) -> None:
         budget = self._config.model_memory_mb << 20 or _machine_memory() // 2
         others = sorted((each for each in self.ready if each is not newest), key=lambda each: each.used_at)
@@ -221,6 +259,23 @@ class LoadedModels:
         del self._loads[loaded.name]
         loaded.scheduler.close()
         return True
+
+
+def _load_model(name: str, config: Settings) -> AnyModel:
+    """The model by its kind. A classifier is not computed in int8: where that is the setting, it takes what it can."""
+    if find_model(name, settings=config).kind != "classifier":
+        return Model(name, config=config)
+    return Classifier(name, dtype="auto" if config.dtype == "int8" else None, config=config)
+
+
+def _not_here(name: str, available: Sequence[str]) -> ModelNotFoundError:
+    """Why a model cannot be had: what there is instead, and how to have more."""
+    names = ", ".join([*available[:_LISTED], "…"] if len(available) > _LISTED else available)
+    return ModelNotFoundError(
+        f"model {name:.100} is not here; there is: {names or 'none'}. To serve one of them under this name set "
+        f"EMBEDHUB_MODEL_ALIASES={name:.100}={available[0] if available else 'MODEL'}; EMBEDHUB_ALLOW_MODELS lets "
+        "requests download models"
+    )
 
 
 def _is_ready(load: "asyncio.Task[LoadedModel]") -> bool:

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from embedhub.config import whole_number
 from embedhub.errors import InputError, SettingError
 from embedhub.search.metrics import (
     Floats,
@@ -133,10 +134,10 @@ def top_k(queries: ArrayLike, corpus: NDArray[Any] | Iterable[RowBlock], k: int 
         score: a name in `SCORES`.
 
     Raises:
-        SettingError: no such score, `k` below 1, or dimensions that differ.
+        SettingError: no such score, `k` below 1, a corpus that is no matrix of real numbers, or dimensions that differ.
         InputError: a query is not finite.
     """
-    blocks = matrix_blocks(corpus) if isinstance(corpus, np.ndarray) else corpus
+    blocks = matrix_blocks(_checked_corpus(corpus)) if isinstance(corpus, np.ndarray) else corpus
     return ExactIndex((Block.of(rows, vectors) for rows, vectors in blocks), score).search(queries, k)
 
 
@@ -172,12 +173,13 @@ def semantic_search(
         equal scores open.
 
     Raises:
-        SettingError: no such score, `top_k` or a chunk size below 1, or dimensions that differ.
+        SettingError: no such score, `top_k` or a chunk size below 1, vectors that are no matrix of real numbers, or
+            dimensions that differ.
         InputError: a query is not finite.
     """
-    queries, corpus = checked_queries(query_embeddings, top_k), np.asarray(corpus_embeddings)
-    if min(query_chunk_size, corpus_chunk_size) < 1:
-        raise SettingError("query_chunk_size and corpus_chunk_size must be at least 1")
+    queries, corpus = checked_queries(query_embeddings, top_k), _checked_corpus(corpus_embeddings)
+    whole_number("query_chunk_size", query_chunk_size)
+    whole_number("corpus_chunk_size", corpus_chunk_size)
     if corpus.size == 0:
         return [[] for _ in queries]
     if not isinstance(score_function, str):
@@ -204,19 +206,36 @@ def checked_queries(queries: ArrayLike, top_k: int) -> NDArray[np.float32]:
     """Queries as float32 [q, dims]; one query [dims] counts as one row.
 
     Raises:
-        SettingError: `top_k` is below 1, or the queries are no matrix.
+        SettingError: `top_k` is no whole number of at least 1, or the queries are no matrix.
         InputError: a query is not finite.
     """
-    if top_k < 1:
-        raise SettingError(f"top_k must be at least 1, not {top_k}")
+    whole_number("top_k", top_k)
     with np.errstate(over="ignore"):
-        matrix = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+        matrix = np.atleast_2d(_real_numbers(queries, "queries").astype(np.float32, copy=False))
     if matrix.ndim != 2:
         raise SettingError(f"queries must be one vector or rows of vectors, not of shape {matrix.shape}")
     broken = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
     if broken.size:
         raise InputError(f"query {broken[0]} holds a number that is not finite")
     return matrix
+
+
+def _checked_corpus(corpus: ArrayLike) -> NDArray[Any]:
+    matrix = _real_numbers(corpus, "corpus")
+    if matrix.ndim != 2 and matrix.size:
+        raise SettingError(f"the corpus must be rows of vectors, [rows, dimensions], not of shape {matrix.shape}")
+    return matrix
+
+
+def _real_numbers(vectors: ArrayLike, what: str) -> NDArray[Any]:
+    try:
+        array = np.asarray(vectors)
+    except ValueError as error:
+        raise SettingError(f"the {what} must be rows of equally many numbers") from error
+    # Complex numbers, objects, texts and times.
+    if array.dtype.kind in "cOSUTmM":
+        raise SettingError(f"the {what} must be real numbers, not {array.dtype}")
+    return array
 
 
 def check_dimensions(queries: Floats, dimensions: int) -> None:

@@ -9,7 +9,6 @@ kept its identity was not touched since: its checksum, a second for every 2 GB, 
 
 import errno
 import json
-import os
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+
+from embedhub.storage import move_folder, sync, unfinished_files, whole_file
 
 SEAL = "seal.json"
 CHUNK_BYTES = 1 << 20
@@ -55,8 +56,7 @@ def replacing(folder: Path) -> Iterator[Path]:
     building.mkdir()
     try:
         yield building
-        building.rename(folder)
-        _sync(folder.parent)
+        move_folder(building, folder)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
@@ -70,7 +70,7 @@ def seal(folder: Path, record: dict[str, Any]) -> None:
         record: what `opened` is to return, as JSON.
     """
     for file in _files(folder):
-        _sync(file)
+        sync(file)
     _write_seal(folder, record, {file.name: _checksum(file) for file in _files(folder)})
 
 
@@ -106,15 +106,13 @@ def _renew_seal(folder: Path, record: dict[str, Any], checksums: dict[str, int])
 def _write_seal(folder: Path, record: dict[str, Any], checksums: dict[str, int]) -> None:
     files = {name: {"crc32": checksum, "identity": _identity(folder / name)} for name, checksum in checksums.items()}
     content = {"record": record, "files": files}
-    temporary = folder / f"{SEAL}.new"
-    temporary.write_text(json.dumps({"crc32": zlib.crc32(_canonical(content)), "content": content}, indent=1))
-    _sync(temporary)
-    temporary.replace(folder / SEAL)
-    _sync(folder)
+    with whole_file(folder / SEAL) as file:
+        file.write(json.dumps({"crc32": zlib.crc32(_canonical(content)), "content": content}, indent=1).encode())
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if not file.name.startswith(SEAL))
+    unsealed = {folder / SEAL, *unfinished_files(folder / SEAL)}
+    return sorted(file for file in folder.iterdir() if file not in unsealed)
 
 
 def _identity(file: Path) -> list[int]:
@@ -133,11 +131,3 @@ def _checksum(file: Path) -> int:
 
 def _canonical(content: object) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from embedhub.config import Settings
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate
+from embedhub.server.dialects.openai.cl100k import vocabulary
 from embedhub.server.dialects.openai.routes import ENDPOINTS as OPENAI
 from embedhub.server.endpoint import as_route
 from embedhub.server.metrics import RequestMetrics, ServiceMetrics
@@ -30,8 +31,12 @@ def build_app(config: Settings, models: Iterable[str] = ()) -> Starlette:
         models: models to load first; the first is the default model.
 
     Raises:
-        MissingExtraError: spans are to be sent, and OpenTelemetry is not installed.
+        MissingExtraError: spans are to be sent or token ids to be read, and what that needs is not installed.
+        ModelIntegrityError: a vocabulary that the settings ask for cannot be read.
     """
+    if config.token_ids == "cl100k":
+        # Read at once: without it the server would refuse what it was told to take.
+        vocabulary(config.vocabularies)
     service = Service(config, models)
     gate = Gate()
     requests = RequestMetrics()

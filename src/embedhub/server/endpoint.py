@@ -6,6 +6,7 @@ sockets nor catches errors: it raises, and says how an error's body looks in its
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -29,6 +30,11 @@ Headers = Mapping[str, str]
 
 # A client that hangs up is looked for once an answer takes longer than this; most are quicker.
 _WATCH_AFTER_SECONDS = 0.2
+
+# What a client writes that cut a text within an emoji.
+_HALF_A_PAIR = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
 
 
 @dataclass(slots=True)
@@ -62,6 +68,10 @@ class Call:
         try:
             return msgspec.json.decode(self.body, type=type)
         except msgspec.MsgspecError as error:
+            if not isinstance(error, msgspec.ValidationError) and _HALF_A_PAIR.search(self.body):
+                raise RequestError(
+                    "the body has half a surrogate pair, such as \\ud83d without its second half, which is no character"
+                ) from error
             raise RequestError(f"{error}") from error
         except UnicodeDecodeError as error:
             raise RequestError(f"the body is not UTF-8 ({error.reason} at byte {error.start})") from error

@@ -111,7 +111,9 @@ def _operation(endpoint: Endpoint, path: str, schemas: dict[int, Schema], *, bea
 def _parameter(name: str, path: str) -> dict[str, Any]:
     slashes = name in _WITH_SLASHES.findall(path)
     described = {"description": "May hold slashes, as in `organisation/name`."} if slashes else {}
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}, **described}
+    # What Starlette's patterns let through.
+    schema = {"type": "string", "pattern": r"^[^\n]+$" if slashes else "^[^/]+$"}
+    return {"name": name, "in": "path", "required": True, "schema": schema, **described}
 
 
 def _failures(endpoint: Endpoint) -> dict[str, Any]:

@@ -8,6 +8,7 @@ type; `REQUESTS` is the whole list.
 from collections.abc import Callable
 from typing import Any
 
+from embedhub.tasks.classification import ClassifyTexts, Labelled, prepare_classification
 from embedhub.tasks.embedding import EmbedTexts, EmbedTokens, prepare_embedding, prepare_tokens
 from embedhub.tasks.plan import AnyModel, Plan
 from embedhub.tasks.reranking import Ranked, RerankTexts, prepare_reranking
@@ -16,9 +17,11 @@ from embedhub.tasks.similarity import CompareTexts, prepare_similarity
 __all__ = [
     "REQUESTS",
     "AnyModel",
+    "ClassifyTexts",
     "CompareTexts",
     "EmbedTexts",
     "EmbedTokens",
+    "Labelled",
     "Plan",
     "Ranked",
     "Request",
@@ -26,9 +29,10 @@ __all__ = [
     "prepare",
 ]
 
-Request = EmbedTexts | EmbedTokens | CompareTexts | RerankTexts
+Request = ClassifyTexts | CompareTexts | EmbedTexts | EmbedTokens | RerankTexts
 
 REQUESTS: dict[type, Callable[[AnyModel, Any], Plan[Any]]] = {
+    ClassifyTexts: prepare_classification,
     EmbedTexts: prepare_embedding,
     EmbedTokens: prepare_tokens,
     CompareTexts: prepare_similarity,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedhub.engine.model import EncodeOptions, Model, PreparedTexts
+from embedhub.engine.prompts import prompt_of
 from embedhub.errors import InputError, SettingError, UnsupportedTaskError
 from embedhub.tasks.plan import AnyModel, Plan
 
@@ -75,7 +76,7 @@ def prepare_embedding(model: AnyModel, request: EmbedTexts) -> Plan[Floats]:
     """Plan of vectors, float32 [n, dimensions]."""
     encoder = embedding_model(model, "feature extraction")
     options = EncodeOptions(
-        prompt=named_prompt(encoder, request.prompt, request.prompt_name),
+        prompt=prompt_of(encoder.spec, request.prompt, request.prompt_name),
         normalize=request.normalize,
         truncate_dim=request.dimensions,
         long_texts=request.long_texts,
@@ -95,7 +96,7 @@ def prepare_tokens(model: AnyModel, request: EmbedTokens) -> Plan[list[Floats]]:
     """Plan of token vectors, a list of float32 [tokens, H]."""
     encoder = embedding_model(model, "feature extraction")
     options = EncodeOptions(
-        prompt=named_prompt(encoder, None, request.prompt_name),
+        prompt=prompt_of(encoder.spec, None, request.prompt_name),
         long_texts="error" if request.long_texts == "error" else "truncate",
         long_texts_keep=request.long_texts_keep,
     )
@@ -111,19 +112,6 @@ def check_dimensions(model: Model, dimensions: int | None) -> None:
     """
     if dimensions is not None and not 1 <= dimensions <= model.spec.dimensions:
         raise SettingError(f"dimensions is {dimensions}, {model.spec.id} gives 1 to {model.spec.dimensions}")
-
-
-def named_prompt(model: Model, prompt: str | None, name: str | None) -> str | None:
-    """The prompt of that name, unless one is given as text; None leaves the model's default.
-
-    Raises:
-        SettingError: the model has no prompt of that name; the message lists those it has.
-    """
-    if prompt is not None or name is None:
-        return prompt
-    if name not in model.prompts:
-        raise SettingError(f"{model.spec.id} has no prompt {name!r:.60}; it has: {', '.join(model.prompts) or 'none'}")
-    return model.prompts[name]
 
 
 def prepared_inputs(model: Model, inputs: Sequence[Input], options: EncodeOptions) -> PreparedTexts:

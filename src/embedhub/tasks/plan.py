@@ -7,12 +7,14 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from embedhub.engine.classifier import Classifier
 from embedhub.engine.model import Model
 from embedhub.engine.packing import Job
+from embedhub.errors import TextTooLongError
 
 Result = TypeVar("Result", covariant=True)
 
-AnyModel = Model
+AnyModel = Model | Classifier
 
 
 @dataclass(frozen=True)
@@ -35,3 +37,14 @@ class Plan(Generic[Result]):
     finish: Callable[[Any], Result]
     of_tokens: bool = False
     method: str = ""
+
+
+def refuse_long(tokens: NDArray[np.int64], truncated: NDArray[np.bool_], limit: int, long_texts: str) -> None:
+    """Refuse inputs that were cut, where the caller forbade it.
+
+    Raises:
+        TextTooLongError: one was cut; the message has its number.
+    """
+    if long_texts == "error" and truncated.any():
+        number = int(truncated.argmax())
+        raise TextTooLongError(f"text {number} has {tokens[number]} tokens, the model reads {limit}")

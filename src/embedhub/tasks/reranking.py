@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from embedhub.engine.classifier import Classifier
 from embedhub.engine.model import EncodeOptions
-from embedhub.errors import InputError
+from embedhub.errors import InputError, UnsupportedTaskError
 from embedhub.search.metrics import cos_sim
+from embedhub.tasks.classification import score_function
 from embedhub.tasks.embedding import embedding_model
-from embedhub.tasks.plan import AnyModel, Plan
+from embedhub.tasks.plan import AnyModel, Plan, refuse_long
 
 Floats = NDArray[np.float32]
 
@@ -52,6 +54,8 @@ def prepare_reranking(model: AnyModel, request: RerankTexts) -> Plan[list[Ranked
     """Plan of a ranking; equal scores stay in the order of the candidates."""
     if not request.documents:
         raise InputError("there are no texts to rank; give at least one")
+    if isinstance(model, Classifier):
+        return _cross_encoder_ranking(model, request)
     return _cosine_ranking(model, request)
 
 
@@ -59,6 +63,25 @@ def best_first(scores: Floats, top_k: int | None) -> list[Ranked]:
     """Scores [n] as a ranking."""
     order = np.argsort(-scores, kind="stable")[:top_k]
     return [Ranked(int(index), float(scores[index])) for index in order]
+
+
+def _cross_encoder_ranking(model: Classifier, request: RerankTexts) -> Plan[list[Ranked]]:
+    if not model.is_cross_encoder:
+        raise UnsupportedTaskError(
+            f"{model.spec.id} has {len(model.labels)} labels and cannot rank; name a cross-encoder"
+        )
+    # CrossEncoder's rule, which knows no problem types.
+    stated = model.spec.stated_activation or "sigmoid"
+    activation = score_function("identity" if request.raw_scores else stated)
+    prepared = model.prepare([(request.query, document) for document in request.documents])
+    refuse_long(prepared.tokens, prepared.truncated, model.spec.max_tokens, request.long_texts)
+    return Plan(
+        prepared.jobs,
+        prepared.tokens,
+        prepared.truncated,
+        finish=lambda pooled: best_first(activation(model.finish(pooled))[:, 0], request.top_k),
+        method="cross-encoder",
+    )
 
 
 def _cosine_ranking(model: AnyModel, request: RerankTexts) -> Plan[list[Ranked]]:

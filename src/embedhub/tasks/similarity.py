@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedhub.engine.model import EncodeOptions, Model
+from embedhub.engine.prompts import prompt_of
 from embedhub.errors import InputError
 from embedhub.search.metrics import cos_sim
-from embedhub.tasks.embedding import embedding_model, named_prompt
+from embedhub.tasks.embedding import embedding_model
 from embedhub.tasks.plan import AnyModel, Plan
 
 Floats = NDArray[np.float32]
@@ -37,7 +38,7 @@ def prepare_similarity(model: AnyModel, request: CompareTexts) -> Plan[Floats]:
     if not request.sentences:
         raise InputError("sentences is empty; give at least one")
     options = EncodeOptions(
-        prompt=named_prompt(encoder, None, request.prompt_name),
+        prompt=prompt_of(encoder.spec, None, request.prompt_name),
         long_texts=request.long_texts,
         long_texts_keep=request.long_texts_keep,
     )

@@ -5,6 +5,7 @@ to take for a number what would not be printed again as it stood (`007` is a wor
 """
 
 import csv
+import logging
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -24,6 +25,11 @@ _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCI
 _INT64 = range(-(2**63), 2**63)
 # Beyond it a float64 skips integers, so an integer in a column of decimals would change.
 _EXACT_IN_FLOAT64 = 2**53
+
+# What else separates cells in files that are called csv, and how it is typed on a command line.
+_OTHER_DELIMITERS = {";": "';'", "\t": "'\\t'", "|": "'|'"}
+
+logger = logging.getLogger(__name__)
 
 _CONVERTERS: dict[Any, Callable[[str], Any]] = {
     pa.int64(): lambda cell: int(cell) if cell else None,
@@ -67,16 +73,23 @@ def _is_decimal(cell: str) -> bool:
 
 @dataclass(frozen=True)
 class DelimitedReader:
-    """Reads a CSV or TSV file with the quoting of RFC 4180; blank lines are no rows."""
+    """Reads a CSV or TSV file with the quoting of RFC 4180; blank lines are no rows.
+
+    Attributes:
+        path: where it is.
+        name: what the user calls it.
+        delimiter: what separates cells; None is a comma, unless the header looks as if it were something else.
+        quoting: of the csv module.
+    """
 
     path: Path
     name: str
-    delimiter: str = ","
+    delimiter: str | None = None
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
 
     def scan(self) -> Scan:
         """See `Reader.scan`."""
-        with self._rows() as (header, rows):
+        with self._rows(tell=True) as (header, rows):
             types = [_CellTypes() for _ in header]
             # A column that is a word already needs no further look: the loop is the price of the first pass.
             undecided = list(enumerate(types))
@@ -102,25 +115,35 @@ class DelimitedReader:
                 )
 
     @contextmanager
-    def _rows(self) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
+    def _rows(self, tell: bool = False) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
         # The module's limit is one for the process; a text may well be longer than its default of 131,072.
         csv.field_size_limit(2**31 - 1)
         with opened_text(self.path, self.name) as text:
-            reader = csv.reader(text, delimiter=self.delimiter, quoting=self.quoting, strict=True)
+            reader = csv.reader(text, delimiter=self.delimiter or ",", quoting=self.quoting, strict=True)
             try:
                 header = next((row for row in reader if row), [])
-                yield _unique_header(header, self.name), self._checked(reader, len(header))
+                if self.delimiter is None:
+                    _check_delimiter(header, self.name)
+                yield _unique_header(header, self.name), self._checked(reader, len(header), tell)
             except csv.Error as error:
                 raise InputFormatError(f"{self.name}, line {reader.line_num}: {error}") from error
 
-    def _checked(self, reader: Any, width: int) -> Iterator[list[str]]:
+    def _checked(self, reader: Any, width: int, tell: bool) -> Iterator[list[str]]:
+        blank, between = 0, 0
         for row in reader:
             if len(row) == width:
+                between += blank
+                blank = 0
                 yield row
-            elif row:
+            elif "".join(row).strip() or len(row) > 1:
                 raise InputFormatError(
                     f"{self.name}, line {reader.line_num}: {len(row)} cells where the header has {width}"
                 )
+            else:
+                blank += 1
+        # In a file of one column an empty text may have been meant. At the end, nobody means anything by them.
+        if tell and between:
+            logger.info("%s: %d blank lines between rows are passed over", self.name, between)
 
 
 class TabbedReader:
@@ -143,6 +166,18 @@ class TabbedReader:
     def batches(self, scan: Scan, text_column: str) -> Iterator[Any]:
         """See `Reader.batches`."""
         return self._reader.batches(scan, text_column)
+
+
+def _check_delimiter(header: list[str], name: str) -> None:
+    if len(header) != 1:
+        return
+    found = max(_OTHER_DELIMITERS, key=header[0].count)
+    if found in header[0]:
+        typed = _OTHER_DELIMITERS[found]
+        raise InputFormatError(
+            f"{name}: the header is a single column, {header[0][:80]!r}; --delimiter {typed} if that separates its "
+            "columns, --delimiter , if it is one"
+        )
 
 
 def _unique_header(header: list[str], name: str) -> list[str]:

@@ -3,6 +3,8 @@
 Knows strict JSON. Refuses NaN, single surrogates and anything nested deeper than a table can be.
 """
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,13 +17,40 @@ import pyarrow as pa
 from embedhub.datasets.readers.opening import encoding_message, lines, opened
 from embedhub.datasets.readers.plain import TEXT_COLUMN
 from embedhub.datasets.readers.scan import NonText, Scan, ScannedColumn, in_batches
-from embedhub.datasets.readers.shapes import DepthError, Shape, in_words
+from embedhub.datasets.readers.shapes import MAX_DEPTH, DepthError, Shape, in_words
 from embedhub.errors import InputFormatError
 
 MAX_COLUMNS = 10_000
 
+# orjson makes a decimal of an integer beyond 64 bits, the shortest of which has 19 digits.
+_LONG_NUMBER = re.compile(r"[0-9]{19}")
+
 # A row with the line it stands on, which only jsonl has.
 _Row = tuple[int | None, dict[str, Any]]
+
+
+def _loads(text: str) -> Any:
+    """Parse strict JSON, integers of any length exactly.
+
+    Raises:
+        orjson.JSONDecodeError: not JSON.
+        DepthError: nested too deeply.
+    """
+    value = orjson.loads(text)
+    if not _LONG_NUMBER.search(text):
+        return value
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise DepthError(f"nested deeper than {MAX_DEPTH} levels") from error
+
+
+def _dumps(value: object) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        # An integer beyond 64 bits.
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass
@@ -85,7 +114,7 @@ def _to_arrow(values: list[Any], column: ScannedColumn, text_column: str, name: 
     if column.name == text_column:
         return pa.array([value if isinstance(value, str) else None for value in values], pa.string())
     if column.as_json:
-        values = [None if value is None else orjson.dumps(value).decode() for value in values]
+        values = [None if value is None else _dumps(value) for value in values]
     try:
         return pa.array(values, column.type)
     except (pa.ArrowException, ValueError, TypeError) as error:
@@ -112,9 +141,11 @@ class LinesReader:
             if not line.strip():
                 continue
             try:
-                row = orjson.loads(line)
+                row = _loads(line)
             except orjson.JSONDecodeError as error:
                 raise InputFormatError(f"{self.name}, line {number}: not JSON: {error.msg}") from error
+            except DepthError as error:
+                raise InputFormatError(f"{self.name}, line {number}: {error}") from error
             if not isinstance(row, dict):
                 raise InputFormatError(f"{self.name}, line {number}: {in_words(row)} where an object should be")
             yield number, row
@@ -140,13 +171,14 @@ class ArrayReader:
         with opened(self.path, self.name) as stream:
             content = stream.read().removeprefix(b"\xef\xbb\xbf")
         try:
-            content.decode()
-            value = orjson.loads(content)
+            value = _loads(content.decode())
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
             raise InputFormatError(encoding_message(self.name, line, content[:2])) from error
         except orjson.JSONDecodeError as error:
             raise InputFormatError(f"{self.name}, line {error.lineno}: not JSON: {error.msg}") from error
+        except DepthError as error:
+            raise InputFormatError(f"{self.name}: {error}") from error
         return [(None, row) for row in _table_rows(value, self.name)]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedhub.engine.backends import Take
+from embedhub.engine.backends.forks import renew_in_forks
 from embedhub.engine.backends.openvino import Machine, compile_graph
 from embedhub.engine.packing import Batch
 from embedhub.engine.quiet_openvino import ov
@@ -52,13 +53,25 @@ class OnnxBackend:
         if unknown or not outputs:
             raise UnsupportedModelError(f"{path}: inputs {', '.join(self._names)}; no token vectors can be had from it")
         self._output = outputs[0]
-        self._request = compile_graph(model, dtype, Machine(use.threads, 1)).create_infer_request()
+        self._compile: Callable[[], Any] = lambda: compile_graph(
+            model, dtype, Machine(use.threads, 1)
+        ).create_infer_request()
+        self._request: Any = self._compile()
         self._lock = threading.Lock()
+        renew_in_forks(self)
+
+    def renew(self) -> object:
+        """See `forks.Renewable`."""
+        compiled, self._request = self._request, None
+        self._lock = threading.Lock()
+        return compiled
 
     def run(self, batches: Iterable[Batch], pool: Callable[[Batch], NDArray[np.float32]] | None, take: Take) -> None:
         """See `Backend.run`."""
         for batch in batches:
             with self._lock:
+                if self._request is None:
+                    self._request = self._compile()
                 self._request.infer({name: _INPUTS[name](batch) for name in self._names})
                 tokens = np.array(self._request.get_output_tensor(self._output).data, dtype=np.float32)
             flat = tokens.reshape(batch.ids.size, -1)

@@ -5,6 +5,8 @@ computed side by side, a stream each (throughput): on two cores that is a third 
 first needed.
 """
 
+import logging
+import os
 import platform
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -16,11 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedhub.config import available_threads
+from embedhub.config import available_threads, whole_number
 from embedhub.engine.backends import Take
+from embedhub.engine.backends.forks import renew_in_forks
 from embedhub.engine.packing import Batch
 from embedhub.engine.quiet_openvino import ov
 from embedhub.errors import UnsupportedModelError
+
+_LOGGER = logging.getLogger(__name__)
 
 _CPU_FLAGS = Path("/proc/cpuinfo")
 
@@ -42,9 +47,19 @@ class Machine:
 
 
 def machine(threads: int = 0, streams: int = 0) -> Machine:
-    """The threads and streams to use; 0 takes every core of this process, and a stream a thread."""
-    chosen = threads or available_threads()
-    return Machine(threads=chosen, streams=min(streams or chosen, chosen))
+    """The threads and streams to use; 0 takes every core of this process, and a stream a thread.
+
+    More threads than the machine has cores are as many as it has, which is logged.
+
+    Raises:
+        SettingError: no whole number, or a negative one.
+    """
+    chosen = whole_number("threads", threads, low=0) or available_threads()
+    cores = os.cpu_count() or chosen
+    if chosen > cores:
+        _LOGGER.warning("%d threads were asked for; this machine has %d cores, so that many are used", chosen, cores)
+        chosen = cores
+    return Machine(threads=chosen, streams=min(whole_number("streams", streams, low=0) or chosen, chosen))
 
 
 def cached_tokens(hidden_size: int) -> int:
@@ -113,19 +128,36 @@ class OpenVinoBackend:
         dtype: f32, bf16 or int8 (whose graph already says which layers).
         use: threads and streams.
         calibration: checksum of the calibration that an int8 graph was built with.
+        types: whether the graph has the input `types`.
     """
 
     name = "openvino"
     packs_rows = True
 
-    def __init__(self, build: Callable[[bool], ov.Model], dtype: str, use: Machine, calibration: str = "") -> None:
+    def __init__(
+        self,
+        build: Callable[[bool], ov.Model],
+        dtype: str,
+        use: Machine,
+        calibration: str = "",
+        *,
+        types: bool = False,
+    ) -> None:
         self.dtype = dtype
         self.calibration = calibration
         self._build = build
         self._use = use
+        self._types = types
         self._graphs: dict[bool, ov.Model] = {}
         self._compiled: dict[tuple[bool, int], Any] = {}
         self._lock = threading.Lock()
+        renew_in_forks(self)
+
+    def renew(self) -> object:
+        """See `forks.Renewable`."""
+        compiled, self._compiled = self._compiled, {}
+        self._lock = threading.Lock()
+        return compiled
 
     def run(self, batches: Iterable[Batch], pool: Callable[[Batch], NDArray[np.float32]] | None, take: Take) -> None:
         """See `Backend.run`. Calls from several threads take turns."""
@@ -135,7 +167,7 @@ class OpenVinoBackend:
             if len(ahead) < 2 or self._use.streams == 1:
                 request = self._queue(pool is None, 1)[0]
                 for batch in chain(ahead, stream):
-                    request.infer(_inputs(batch, pool), share_inputs=True)
+                    request.infer(self._inputs(batch, pool), share_inputs=True)
                     take(batch, request.get_output_tensor(0).data)
             else:
                 self._run_side_by_side(chain(ahead, stream), pool, take)
@@ -161,7 +193,7 @@ class OpenVinoBackend:
                 batch = next(batches, None)
                 if batch is None:
                     break
-                queue.start_async(_inputs(batch, pool), batch)
+                queue.start_async(self._inputs(batch, pool), batch)
         finally:
             queue.wait_all()
         if failures:
@@ -176,9 +208,10 @@ class OpenVinoBackend:
             self._compiled[key] = ov.AsyncInferQueue(compiled, streams)
         return self._compiled[key]
 
-
-def _inputs(batch: Batch, pool: Callable[[Batch], NDArray[np.float32]] | None) -> list[NDArray[Any]]:
-    arrays: list[NDArray[Any]] = [batch.ids, batch.positions, batch.segments]
-    if pool is not None:
-        arrays.append(pool(batch))
-    return arrays
+    def _inputs(self, batch: Batch, pool: Callable[[Batch], NDArray[np.float32]] | None) -> list[NDArray[Any]]:
+        arrays: list[NDArray[Any]] = [batch.ids, batch.positions, batch.segments]
+        if self._types:
+            arrays.append(batch.types)
+        if pool is not None:
+            arrays.append(pool(batch))
+        return arrays

@@ -15,27 +15,31 @@ from embedhub.engine.quantization import SiteRange
 from embedhub.engine.quiet_openvino import ov
 from embedhub.engine.weights import Weights
 from embedhub.errors import ModelIntegrityError, UnsupportedModelError
-from embedhub.models import ModelSpec
+from embedhub.models import ModelSpec, position_capacity
 
-__all__ = ["ARCHITECTURES", "build_graph"]
+__all__ = ["ARCHITECTURES", "build_graph", "takes_types"]
 
 
 class Architecture(NamedTuple):
-    """How a family's token vectors are computed, and what may stand before its tensors' names."""
+    """How a family's token vectors are computed, and what may stand before its tensors' names.
+
+    `types` is how many token types its config.json means when it does not say; 1 where the family knows none.
+    """
 
     encode: Callable[[Layers, Mapping[str, Any]], Node]
     prefixes: tuple[str, ...]
     heads: str
     epsilon: str
+    types: int
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "bert": Architecture(bert.encode, bert.PREFIXES, "num_attention_heads", "layer_norm_eps"),
-    "camembert": Architecture(bert.encode, bert.PREFIXES, "num_attention_heads", "layer_norm_eps"),
-    "distilbert": Architecture(distilbert.encode, distilbert.PREFIXES, "n_heads", ""),
-    "mpnet": Architecture(mpnet.encode, mpnet.PREFIXES, "num_attention_heads", "layer_norm_eps"),
-    "roberta": Architecture(bert.encode, bert.PREFIXES, "num_attention_heads", "layer_norm_eps"),
-    "xlm-roberta": Architecture(bert.encode, bert.PREFIXES, "num_attention_heads", "layer_norm_eps"),
+    "bert": Architecture(bert.encode, bert.PREFIXES, "num_attention_heads", "layer_norm_eps", 2),
+    "camembert": Architecture(bert.encode, bert.PREFIXES, "num_attention_heads", "layer_norm_eps", 2),
+    "distilbert": Architecture(distilbert.encode, distilbert.PREFIXES, "n_heads", "", 1),
+    "mpnet": Architecture(mpnet.encode, mpnet.PREFIXES, "num_attention_heads", "layer_norm_eps", 1),
+    "roberta": Architecture(bert.encode, bert.PREFIXES, "num_attention_heads", "layer_norm_eps", 2),
+    "xlm-roberta": Architecture(bert.encode, bert.PREFIXES, "num_attention_heads", "layer_norm_eps", 2),
 }
 
 
@@ -68,8 +72,10 @@ def build_graph(
         Weights(spec.weights, architecture.prefixes),
         heads=_heads(spec, architecture.heads),
         largest_id=largest_id,
-        max_tokens=spec.max_tokens,
-        epsilon=float(spec.config.get(architecture.epsilon, 1e-12)),
+        # A model's longest input may be raised up to this after it was loaded.
+        max_tokens=max(spec.max_tokens, position_capacity(spec.config) or 0),
+        epsilon=_epsilon(spec, architecture.epsilon),
+        types=takes_types(spec),
         ranges=ranges,
         observe=observe,
         observed_weights=observed_weights,
@@ -82,6 +88,22 @@ def build_graph(
         reason = str(error).strip().splitlines()[-1]
         raise ModelIntegrityError(f"{spec.folder}: config.json and the weights do not fit ({reason})") from error
     return layers.model(tokens_of_last_layer, tokens=tokens)
+
+
+def _epsilon(spec: ModelSpec, name: str) -> float:
+    epsilon = spec.config.get(name, 1e-12)
+    if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
+        raise ModelIntegrityError(f"{spec.folder / 'config.json'}: {name} is {epsilon!r:.40}, not between 0 and 1")
+    return float(epsilon)
+
+
+def takes_types(spec: ModelSpec) -> bool:
+    """Whether the graph of a model has the input `types`: classifiers of families that tell two texts apart."""
+    architecture = ARCHITECTURES.get(spec.architecture)
+    if spec.kind != "classifier" or architecture is None or architecture.types < 2:
+        return False
+    stated = spec.config.get("type_vocab_size")
+    return int(architecture.types if stated is None else stated) > 1
 
 
 def _heads(spec: ModelSpec, name: str) -> int:

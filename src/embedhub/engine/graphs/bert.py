@@ -30,13 +30,20 @@ def encode(layers: Layers, config: Mapping[str, Any]) -> Node:
         layers.table("embeddings.word_embeddings.weight", layers.ids, layers.largest_id),
         layers.table("embeddings.position_embeddings.weight", positions, layers.max_tokens - 1 + offset),
     )
-    # A single text is segment 0 of a sentence pair.
-    x = op.add(x, op.constant(layers.weights["embeddings.token_type_embeddings.weight"][0]))
+    x = op.add(x, _types(layers))
     x = layers.norm(x, "embeddings.LayerNorm")
     bias = layers.mask()
     for index in range(config["num_hidden_layers"]):
         x = post_norm_block(layers, x, _names(index), bias=bias, hidden_act=config["hidden_act"], index=index)
     return x
+
+
+def _types(layers: Layers) -> Node:
+    name = "embeddings.token_type_embeddings.weight"
+    if layers.types is None:
+        # A single text is the first of a pair.
+        return op.constant(layers.weights[name][0])
+    return layers.table(name, layers.types, 1)
 
 
 def _names(index: int) -> BlockNames:

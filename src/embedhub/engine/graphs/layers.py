@@ -9,6 +9,10 @@ thing:
     segments  int32 [B, T]   which text of the row's batch a token belongs to; -1 is filler
     pool      f32   [P, B*T] how much of each token goes into each of the P sums that are asked for
 
+Graphs of classifiers that tell the two texts of a pair apart have a fifth, before `pool`:
+
+    types     int32 [B, T]   0 for tokens of the first text, 1 for those of the second
+
 A token attends to the tokens of its own segment and to no others. Output: f32 [P, H], the sums, or with
 `tokens=True` f32 [B*T, H], the tokens' vectors.
 """
@@ -65,6 +69,7 @@ class Layers:
         largest_id: largest token id that may come.
         max_tokens: longest text that may come.
         epsilon: of the layer normalisations.
+        types: whether the graph has the input `types`.
         ranges: value ranges of the linear layers' inputs by site; layers behind these sites
             compute in int8.
         observe: filled with the inputs of the linear layers by site, for calibration.
@@ -79,6 +84,7 @@ class Layers:
         largest_id: int,
         max_tokens: int,
         epsilon: float,
+        types: bool = False,
         ranges: Mapping[str, SiteRange] | None = None,
         observe: dict[str, Node] | None = None,
         observed_weights: dict[str, list[NDArray[np.float32]]] | None = None,
@@ -87,6 +93,7 @@ class Layers:
         self.ids = op.parameter([-1, -1], np.int32, name="ids")
         self.positions = op.parameter([-1, -1], np.int32, name="positions")
         self.segments = op.parameter([-1, -1], np.int32, name="segments")
+        self.types = op.parameter([-1, -1], np.int32, name="types") if types else None
         self.pool = op.parameter([-1, -1], np.float32, name="pool")
         self.largest_id = largest_id
         self.max_tokens = max_tokens
@@ -156,6 +163,8 @@ class Layers:
         width = int(x.get_output_partial_shape(0)[2].get_length())
         flat = op.reshape(x, axes(-1, width), False)
         inputs = [self.ids, self.positions, self.segments]
+        if self.types is not None:
+            inputs.append(self.types)
         if tokens:
             results = [op.result(flat)]
         else:

@@ -1,25 +1,101 @@
 """The paths of OpenAI's API."""
 
+import asyncio
+
+from embedhub.config import TOKEN_IDS
+from embedhub.errors import RequestError
+from embedhub.models import ModelSpec
 from embedhub.server.dialects.openai import wire
+from embedhub.server.dialects.openai.cl100k import texts_of, vocabulary
 from embedhub.server.endpoint import Call, Endpoint, Reply
+
+# More vectors than these are written in a thread, so that others need not wait for them.
+_MANY = 500
 
 
 async def embeddings(call: Call) -> Reply:
     """Vectors of texts."""
     body: wire.EmbeddingRequest = call.json(wire.EmbeddingRequest)
-    answer = await call.service.run(body.model or None, wire.task_request(body), call.caller())
-    return wire.reply(answer, body.encoding_format, body.model or answer.loaded.name)
+    items = wire.items_of(body)
+    if not wire.are_texts(items):
+        items = await _allowed_ids(call, items)  # type: ignore[arg-type]
+    answer = await call.service.run(body.model or None, wire.task_request(items, body), call.caller())
+    if len(items) > _MANY:
+        return await asyncio.to_thread(wire.reply, answer, body)
+    return wire.reply(answer, body)
 
 
-ENDPOINTS = tuple(
+async def models(call: Call) -> Reply:
+    """Models that may be asked for."""
+
+    def look() -> Reply:
+        return wire.model_list(call.service.loaded.available(), _created)
+
+    return await asyncio.to_thread(look)
+
+
+async def model(call: Call) -> Reply:
+    """One of them."""
+    name: str = call.path["model"]
+
+    def look() -> Reply:
+        spec = call.service.loaded.find_available(name)
+        return wire.model(name, spec, _created(spec))
+
+    return await asyncio.to_thread(look)
+
+
+async def _allowed_ids(call: Call, inputs: list[list[int]]) -> list[str] | list[list[int]]:
+    """Token ids as the request or the settings want them read.
+
+    Raises:
+        RequestError: they are refused, or a header that is not known.
+    """
+    mode = call.headers.get("x-token-ids", call.service.config.token_ids).strip().lower()
+    if mode not in TOKEN_IDS:
+        raise RequestError(f"the header x-token-ids is {mode!r:.40}; it may be {', '.join(TOKEN_IDS)}")
+    if mode == "refuse":
+        raise wire.token_ids_refused()
+    if mode == "model":
+        return inputs
+    folder = call.service.config.vocabularies
+    return await asyncio.to_thread(lambda: texts_of(inputs, vocabulary(folder)))
+
+
+def _created(spec: ModelSpec) -> int:
+    return int(spec.folder.stat().st_mtime)
+
+
+ENDPOINTS = (
+    *(
+        Endpoint(
+            "POST",
+            path,
+            embeddings,
+            wire.failed,
+            "Vectors of texts",
+            "openai",
+            request=wire.EmbeddingRequest,
+            response=wire.EmbeddingResponse,
+        )
+        for path in ("/v1/embeddings", "/embeddings")
+    ),
     Endpoint(
-        "POST",
-        path,
-        embeddings,
+        "GET",
+        "/v1/models",
+        models,
         wire.failed,
-        "Vectors of texts",
+        "Models that may be asked for",
         "openai",
-        request=wire.EmbeddingRequest,
-    )
-    for path in ("/v1/embeddings", "/embeddings")
+        response=wire.ModelList,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/models/{model:path}",
+        model,
+        wire.failed,
+        "One of the models",
+        "openai",
+        response=wire.ModelItem,
+    ),
 )
