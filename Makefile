@@ -9,7 +9,7 @@ DEMO := .demo
 JAVASCRIPT := tests/server/javascript
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients test-reference check format bench bench-full bench-serve bench-serve-long clean
+.PHONY: help demo test test-clients test-reference fuzz check format bench bench-full bench-serve bench-serve-long clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -48,6 +48,9 @@ test-clients: $(VENV)/installed-check $(JAVASCRIPT)/node_modules/installed ## Ru
 
 test-reference: $(REFERENCE)/installed ## Compare with torch, transformers and sentence-transformers
 	$(REFERENCE)/bin/python -m pytest -m reference
+
+fuzz: $(VENV)/installed-check ## Fuzz the server's API from its own document, for long (about 10 minutes)
+	EMBEDHUB_FUZZ=10000 $(BIN)/python -m pytest tests/server/test_fuzz.py
 
 check: $(VENV)/installed-check ## Style, types and layers
 	$(BIN)/ruff check .

@@ -17,7 +17,20 @@ from dotenv import dotenv_values
 
 from embedhub.choices import NumberType
 from embedhub.errors import SettingError
-from embedhub.values import address, choice, count, flag, from_toml, names, pairs, path, port, positive, text
+from embedhub.values import (
+    address,
+    choice,
+    count,
+    flag,
+    from_toml,
+    names,
+    pairs,
+    path,
+    port,
+    positive,
+    text,
+    web_address,
+)
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -226,6 +239,27 @@ class Settings:
         env="EMBEDHUB_GRACE_SECONDS",
         parse=count,
         help="How long a server that is told to stop goes on with what it has begun.",
+        group="serve",
+    )
+    log_format: str = _setting(
+        "human",
+        env="EMBEDHUB_LOG_FORMAT",
+        parse=choice("human", "json"),
+        help="How the server's log is written: human (lines for people) or json (an object a line).",
+        group="serve",
+    )
+    log_level: str = _setting(
+        "info",
+        env="EMBEDHUB_LOG_LEVEL",
+        parse=choice("debug", "info", "warning", "error"),
+        help="What is not in the server's log: at info details, at warning also every request, at error also warnings.",
+        group="serve",
+    )
+    otlp_endpoint: str = _setting(
+        "",
+        env="EMBEDHUB_OTLP_ENDPOINT",
+        parse=web_address,
+        help="Where spans are sent, such as `http://127.0.0.1:4318`; empty sends none. Needs `embedhub[otel]`.",
         group="serve",
     )
 

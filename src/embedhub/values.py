@@ -20,6 +20,13 @@ def address(value: str) -> str:
     return value
 
 
+def web_address(value: str) -> str:
+    """The address of a server."""
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("not an address such as http://127.0.0.1:4318")
+    return value.rstrip("/")
+
+
 def flag(value: str) -> bool:
     """A yes or a no."""
     lowered = value.strip().lower()

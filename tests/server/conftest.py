@@ -27,7 +27,7 @@ def _serve(log: Path, *flags: str, **environment: str) -> tuple[subprocess.Popen
     while time.monotonic() < deadline and process.poll() is None:
         for line in log.read_text(errors="replace").splitlines():
             if "http://" in line and "listening" in line:
-                return process, "http://" + line.split("http://")[1].split()[0].rstrip("/")
+                return process, "http://" + line.split("http://")[1].split()[0].rstrip('/"}')
         time.sleep(0.05)
     process.kill()
     raise AssertionError(f"the server did not start:\n{log.read_text(errors='replace')}")

@@ -120,7 +120,7 @@ def test_a_model_that_is_not_there_is_one_line(tmp_path: Path, tiny_folder: Path
     told = refused(tmp_path, tiny_folder, "--model", "nobody/nothing")
     assert told.returncode == 4
     lines = told.stderr.splitlines()
-    assert lines[0] == "loading nobody/nothing"
+    assert lines[0].endswith("INFO loading nobody/nothing")
     assert len(lines) == 2
     assert lines[1].startswith("error: ")
     assert "nobody/nothing" in lines[1]

@@ -128,6 +128,9 @@ class Scheduler:
         self._queues: dict[bool, FairQueue[_Queued]] = {False: FairQueue(), True: FairQueue()}
         self._retries: list[_Queued] = []
         self._in_flight: set[_Queued] = set()
+        self._computed_at = float("-inf")
+        # When something was last finished, or the first of what is to be done came.
+        self._moved_at = float("-inf")
         self._closed = False
         self._thread: threading.Thread | None = None
 
@@ -145,6 +148,18 @@ class Scheduler:
     def computing(self) -> int:
         """Jobs that are being computed."""
         return len(self._in_flight)
+
+    @property
+    def computed_at(self) -> float:
+        """Seconds of `perf_counter` when a pack was last computed; minus infinity before the first."""
+        return self._computed_at
+
+    @property
+    def stalled_seconds(self) -> float:
+        """For how long nothing was finished although there is something to do; 0.0 when there is nothing."""
+        with self._lock:
+            busy = self._in_flight or self._retries or self.waiting
+            return perf_counter() - self._moved_at if busy else 0.0
 
     def submit(self, order: Order) -> None:
         """Let an order wait for its turn. It is delivered, also when it fails.
@@ -165,11 +180,13 @@ class Scheduler:
         items = [(len(jobs[place].ids), _Queued.of(order, place)) for place in places]
         with self._changed:
             if self._closed:
-                raise ShuttingDownError("the service is about to stop", retry_after=5)
+                raise _stopping()
             if self.waiting and self.waiting + len(items) > self._capacity:
                 raise OverloadedError(
                     f"{self.waiting} texts wait already, {self._capacity} may (EMBEDHUB_QUEUE_TEXTS)", retry_after=1
                 )
+            if not (self._in_flight or self._retries or self.waiting):
+                self._moved_at = order.queued_at
             self._queues[order.of_tokens].push(order.client, id(order), items)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
@@ -188,9 +205,13 @@ class Scheduler:
             self._closed = True
             dropped = [item for queue in self._queues.values() for item in queue.take(queue.cost + 1)]
             self._changed.notify()
-        self._fail(dropped, ShuttingDownError("the service is about to stop", retry_after=5))
+        self._fail(dropped, _stopping())
         if self._thread is not None:
             self._thread.join(timeout=30)
+        # What the thread could not finish any more: it is stuck, or its last pack went wrong.
+        with self._lock:
+            lost = [*self._in_flight, *self._retries]
+        self._fail(lost, _stopping())
 
     def _work(self) -> None:
         of_tokens = False
@@ -239,6 +260,9 @@ class Scheduler:
             pack = self._encoder.plan_arriving(jobs)
             self._report(PackReport(len(jobs), sum(len(job.ids) for job in jobs), pack.computed_tokens))
             yield pack, jobs
+            if jobs[0].alone:
+                # Nothing is drawn beside it: whatever is in flight when it fails would fail with it.
+                return
 
     def _next_jobs(self, queue: FairQueue[_Queued], of_tokens: bool) -> list[_Queued]:
         alone = next((job for job in self._retries if job.order.of_tokens == of_tokens), None)
@@ -250,6 +274,7 @@ class Scheduler:
     def _take(self, batch: Batch, outputs: Sequence[Floats] | Floats) -> None:
         finished = []
         with self._lock:
+            self._computed_at = self._moved_at = perf_counter()
             for job, output in zip(batch.jobs, outputs, strict=True):
                 assert isinstance(job, _Queued)
                 self._in_flight.discard(job)
@@ -267,6 +292,7 @@ class Scheduler:
     def _recover(self, error: BaseException) -> None:
         """One bad text must not spoil its neighbours: each is tried once more by itself, and fails by itself."""
         with self._lock:
+            self._moved_at = perf_counter()
             lost = list(self._in_flight)
             self._in_flight.clear()
             self._retries += [_Queued.of(job.order, job.place, alone=True) for job in lost if not job.alone]
@@ -284,3 +310,7 @@ class Scheduler:
                 self._queues[order.of_tokens].discard(order.client, id(order))
         if failed:
             self._deliver(failed)
+
+
+def _stopping() -> ShuttingDownError:
+    return ShuttingDownError("the service is about to stop", retry_after=5)

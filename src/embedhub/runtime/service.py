@@ -7,7 +7,7 @@ computing happens in the schedulers' threads.
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from embedhub.config import Settings
 from embedhub.errors import RequestTimeoutError, RequestTooLargeError
 from embedhub.runtime.cache import VectorCache, job_key
+from embedhub.runtime.distribution import SIZES, Distribution
 from embedhub.runtime.loaded import LoadedModel, LoadedModels
 from embedhub.runtime.scheduler import Order, PackReport
 from embedhub.tasks import EmbedTexts, Plan, Request, prepare
@@ -25,8 +26,14 @@ _Result = TypeVar("_Result")
 _SMALL_CHARACTERS = 20_000
 _SMALL_JOBS = 500
 
-# A computation younger than this proves that the service works.
+# A computation younger than this proves that the service works, and one that does not move on for so long is stuck.
 _HEALTHY_SECONDS = 10.0
+
+# A text computed to see whether the service works must be there within so many seconds: who asks has time-outs too.
+_PROBE_SECONDS = 5.0
+
+# How often models that nobody uses are looked for.
+_IDLE_CHECK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -86,9 +93,8 @@ class Answer:
 class Totals:
     """What the service has done since it began, for metrics; per model where a model is named."""
 
-    packs: int = 0
-    pack_jobs: int = 0
-    pack_tokens: int = 0
+    pack_jobs: Distribution = field(default_factory=lambda: Distribution(SIZES))
+    pack_tokens: Distribution = field(default_factory=lambda: Distribution(SIZES))
     pack_computed_tokens: int = 0
     cache_hits: int = 0
     cache_misses: int = 0
@@ -113,8 +119,8 @@ class Service:
         folder = self.config.home / "cache" if self.config.cache_disk_mb else None
         self.cache = VectorCache(self.config.cache_mb << 20, folder, self.config.cache_disk_mb << 20)
         self.loaded = LoadedModels(self.config, self.models, self._deliver, self._count_pack)
-        self._computed_at = float("-inf")
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._idle_check: asyncio.Task[None] | None = None
 
     async def start(self, *, preload: bool = True) -> None:
         """Begin, and load the models that are always there.
@@ -125,9 +131,13 @@ class Service:
         self._loop = asyncio.get_running_loop()
         if preload:
             await self.loaded.preload()
+        if self.config.model_idle_seconds:
+            self._idle_check = self._loop.create_task(self._drop_idle())
 
     async def close(self) -> None:
         """Drop every model. What still waits fails."""
+        if self._idle_check is not None:
+            self._idle_check.cancel()
         await self.loaded.close()
         self.cache.close()
 
@@ -145,23 +155,26 @@ class Service:
         """
         start = perf_counter()
         characters = self._check_size(request.texts)
-        async with asyncio.timeout(self.config.answer_seconds) as limit:
-            try:
-                async with self.loaded.use(model, wait=caller.wait) as loaded:
-                    return await self._answer(loaded, request, caller, characters, start)
-            except TimeoutError as error:
-                if not limit.expired():
-                    raise
-                raise RequestTimeoutError(
-                    f"no answer within {self.config.answer_seconds} s (EMBEDHUB_ANSWER_SECONDS)", retry_after=1
-                ) from error
+        limit = asyncio.timeout(self.config.answer_seconds)
+        try:
+            async with limit, self.loaded.use(model, wait=caller.wait) as loaded:
+                return await self._answer(loaded, request, caller, characters, start)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise RequestTimeoutError(
+                f"no answer within {self.config.answer_seconds} s (EMBEDHUB_ANSWER_SECONDS)", retry_after=1
+            ) from error
 
     async def healthy(self) -> bool:
-        """Whether the service computes: it did within the last seconds, or does so now."""
-        if monotonic() - self._computed_at < _HEALTHY_SECONDS:
+        """Whether the service computes: it did within the last seconds, or does so now, and nothing is stuck."""
+        schedulers = [loaded.scheduler for loaded in self.loaded.ready]
+        if any(scheduler.stalled_seconds > _HEALTHY_SECONDS for scheduler in schedulers):
+            return False
+        if any(perf_counter() - scheduler.computed_at < _HEALTHY_SECONDS for scheduler in schedulers):
             return True
         try:
-            async with asyncio.timeout(_HEALTHY_SECONDS):
+            async with asyncio.timeout(_PROBE_SECONDS):
                 await self.run(None, EmbedTexts(["health"]), Caller(client="health", use_cache=False))
         except Exception:  # noqa: BLE001 - whatever the reason, it does not compute
             return False
@@ -231,8 +244,12 @@ class Service:
             raise
         if order.error is not None:
             raise order.error
-        self._computed_at = monotonic()
         return order
+
+    async def _drop_idle(self) -> None:
+        while True:
+            await asyncio.sleep(_IDLE_CHECK_SECONDS)
+            self.loaded.drop_idle()
 
     def _deliver(self, orders: list[Order]) -> None:
         """From a scheduler's thread into the loop."""
@@ -258,9 +275,8 @@ class Service:
 
     def _count_pack(self, name: str, pack: PackReport) -> None:
         totals = self._totals(name)
-        totals.packs += 1
-        totals.pack_jobs += pack.jobs
-        totals.pack_tokens += pack.tokens
+        totals.pack_jobs.add(pack.jobs)
+        totals.pack_tokens.add(pack.tokens)
         totals.pack_computed_tokens += pack.computed_tokens
 
 

@@ -18,6 +18,14 @@ from embedhub.server.dialects.openai.routes import ENDPOINTS as OPENAI
 from embedhub.server.dialects.tei.routes import ENDPOINTS as TEI
 from embedhub.server.endpoint import as_route
 from embedhub.server.limits import Bodies
+from embedhub.server.metrics import RequestMetrics, ServiceMetrics
+from embedhub.server.observe import Observed
+from embedhub.server.pages import own_endpoints
+from embedhub.server.tracing import Tracer
+from embedhub.server.unmatched import broken, unmatched
+
+# Asked in this order: exact paths before patterns.
+DIALECTS = (*OPENAI, *TEI, *COHERE, *HF)
 
 
 def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = None) -> Starlette:
@@ -29,7 +37,8 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
         gate: who may ask; None makes one of the settings.
 
     Raises:
-        MissingExtraError, ModelIntegrityError: a vocabulary that the settings ask for cannot be read.
+        MissingExtraError: spans are to be sent or token ids to be read, and what that needs is not installed.
+        ModelIntegrityError: a vocabulary that the settings ask for cannot be read.
     """
     if config.token_ids == "cl100k":
         # Read at once: without it the server would refuse what it was told to take.
@@ -37,6 +46,10 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
     service = Service(config, models)
     gate = gate or Gate(config)
     bodies = Bodies(config)
+    requests = RequestMetrics()
+    numbers = ServiceMetrics(service, requests)
+    tracer = Tracer(config.otlp_endpoint) if config.otlp_endpoint else None
+    endpoints = (*DIALECTS, *own_endpoints(DIALECTS, numbers.text, lambda: gate.has_tokens))
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -49,10 +62,18 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
             await gate.quota.save()
             await service.close()
             gate.close()
+            if tracer is not None:
+                await asyncio.to_thread(tracer.close)
 
-    endpoints = (*OPENAI, *TEI, *COHERE, *HF)
-    return Starlette(
+    app = Starlette(
         routes=[as_route(endpoint, service, gate, bodies) for endpoint in endpoints],
-        middleware=[Middleware(Cors, gate=gate)],
         lifespan=lifespan,
+        # What browsers are told is part of what is seen.
+        middleware=[
+            Middleware(Observed, requests, tracer, log_json=config.log_format == "json"),
+            Middleware(Cors, gate=gate),
+        ],
+        exception_handlers={404: unmatched, 405: unmatched, Exception: broken},
     )
+    app.state.service = service
+    return app

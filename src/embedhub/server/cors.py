@@ -13,7 +13,7 @@ _ASKED_SECONDS = b"600"
 
 
 class Cors:
-    """Answers every OPTIONS request, and adds to other answers what makes a browser show them to their page.
+    """Answers browsers that ask first, and adds to other answers what makes a browser show them to their page.
 
     Args:
         app: the application around which this is put.
@@ -31,16 +31,19 @@ class Cors:
             return
         origin: bytes | None = None
         host = b""
+        asks_first = False
         for name, value in scope["headers"]:
             if name == b"origin":
                 origin = value
             elif name == b"host":
                 host = value
-        if origin is None and scope["method"] != "OPTIONS":
+            elif name == b"access-control-request-method":
+                asks_first = scope["method"] == "OPTIONS"
+        if origin is None:
             await self._app(scope, receive, send)
             return
         granted = self._granted(origin, host)
-        if scope["method"] == "OPTIONS":
+        if asks_first:
             await _answer_options(scope, send, granted)
             return
 
@@ -51,19 +54,19 @@ class Cors:
 
         await self._app(scope, receive, send_with_headers)
 
-    def _granted(self, origin: bytes | None, host: bytes) -> list[tuple[bytes, bytes]]:
+    def _granted(self, origin: bytes, host: bytes) -> list[tuple[bytes, bytes]]:
         """Headers that let the page read the answer; none if it may not."""
         # What is granted depends on who asks, which caches must know.
         headers = [(b"vary", b"Origin")]
-        if origin is not None and self._gate.may_use(origin.decode("latin-1"), host.decode("latin-1")):
+        if self._gate.may_use(origin.decode("latin-1"), host.decode("latin-1")):
             headers += [(b"access-control-allow-origin", origin), (b"access-control-expose-headers", b"*")]
         return headers
 
 
 async def _answer_options(scope: Scope, send: Send, granted: list[tuple[bytes, bytes]]) -> None:
     asked = dict(scope["headers"])
-    headers = [(b"allow", _METHODS), *granted]
-    if len(granted) > 1 and b"access-control-request-method" in asked:
+    headers = list(granted)
+    if len(granted) > 1:
         headers += [
             (b"access-control-allow-methods", _METHODS),
             # `*` would not cover Authorization.

@@ -110,7 +110,9 @@ class Endpoint:
         summary: one line for people.
         dialect: for the documentation and the metrics.
         request: type of the body; None has none.
-        response: type of the reply's body; None is not JSON.
+        response: type of the reply's body; None does not say.
+        content_type: of a reply that is no error.
+        example: a request's body, for the documentation; None takes one that the type allows.
         scope: `public` needs no token, `read`, `write` or `admin` one of that scope where the server has tokens.
         compute_time_in_seconds: see `headers`.
     """
@@ -123,6 +125,8 @@ class Endpoint:
     dialect: str
     request: Any = None
     response: Any = None
+    content_type: str = "application/json"
+    example: Any = None
     scope: str = "read"
     compute_time_in_seconds: bool = False
 
@@ -156,6 +160,7 @@ class EndpointApp:
             logger.exception("%s %s: a bug", scope["method"], scope["path"])
             reply = endpoint.fail(Failure("error", "unknown error", 500))
             reply.status = 500
+            reply.headers["x-error-code"] = "error"
         scope["embedhub.reply"] = reply
         headers = [(b"content-type", reply.content_type.encode()), (b"content-length", b"%d" % len(reply.body))]
         headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in reply.headers.items()]
@@ -173,6 +178,7 @@ class EndpointApp:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         address = (scope.get("client") or ("", 0))[0]
         identity = self._gate.admit(headers, self.endpoint.scope, address)
+        scope["embedhub.user"] = identity.user
         body = await self._bodies.read(receive, headers) if self.endpoint.method == "POST" else b""
         try:
             call = Call(

@@ -49,9 +49,14 @@ class Failure:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+def status_of(code: str) -> int:
+    """The status that stands for an error's code."""
+    return STATUSES.get(code, _BAD_INPUT)
+
+
 def failure_of(error: EmbedhubError) -> Failure:
     """An error as it is answered."""
-    failure = Failure(error.code, " ".join(str(error).split()), STATUSES.get(error.code, _BAD_INPUT))
+    failure = Failure(error.code, " ".join(str(error).split()), status_of(error.code))
     failure.headers["x-error-code"] = error.code
     if isinstance(error, ServiceError) and error.retry_after is not None:
         failure.retry_after = error.retry_after

@@ -25,6 +25,7 @@ from embedhub.config import Settings
 from embedhub.errors import SettingError
 from embedhub.server.app import build_app
 from embedhub.server.auth import Gate
+from embedhub.server.logs import start_logging
 from embedhub.server.origins import is_loopback
 from embedhub.server.protocol import GuardedProtocol
 
@@ -66,6 +67,7 @@ def serve(config: Settings, models: Iterable[str] = ()) -> None:
         HubDatabaseError: the file of tokens is damaged.
         ModelError: a model cannot be loaded.
     """
+    start_logging(config)
     models = list(models)
     gate = Gate(config)
     if not is_loopback(config.host) and not gate.has_tokens and not config.allow_anonymous:
@@ -114,7 +116,7 @@ def _tell(app: Starlette, gate: Gate, listening: list[socket.socket], models: li
     """Say where, what and to whom: with port 0 only the socket knows."""
     docs = any(getattr(route, "path", "") == "/docs" for route in app.routes)
     for address in map(_address, listening):
-        logger.info("listening on %s%s", address, f", documentation at {address}/docs" if docs else "")
+        logger.info("listening on %s%s", address, f" (documentation: {address}/docs)" if docs else "")
     if gate.has_tokens:
         who = "a token is needed" + (", except to read" if gate.anonymous_scope else "")
     elif gate.anonymous_scope == "admin":

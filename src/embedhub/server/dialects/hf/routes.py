@@ -68,6 +68,7 @@ def _inference(path: str) -> Endpoint:
         "hf",
         request=wire.Body,
         response=wire.Result,
+        example={"inputs": ["How can Medicare help me?", "What is Part B?"]},
         compute_time_in_seconds=True,
     )
 

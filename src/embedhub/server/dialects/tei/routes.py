@@ -31,7 +31,8 @@ async def embed_all(call: Call) -> Reply:
 
 async def embed_sparse(call: Call) -> Reply:
     """Refuses: no model here gives sparse vectors."""
-    call.json(wire.EmbedAllRequest)
+    body: wire.EmbedAllRequest = call.json(wire.EmbedAllRequest)
+    wire.inputs_of(body.inputs)
     raise UnsupportedTaskError("no model here gives sparse vectors; use /embed")
 
 

@@ -1,0 +1,111 @@
+"""The server's own paths: is it well, what did it count, what can it be asked.
+
+`docs_page.py` knows how a page looks, `openapi.py` what the document says, `metrics.py` the numbers; here they get
+paths. All are public: none tells what anybody asked.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
+
+import msgspec
+import orjson
+
+from embedhub import __version__
+from embedhub.server import metrics
+from embedhub.server.docs_page import docs_page, landing_page
+from embedhub.server.endpoint import Call, Endpoint, Reply
+from embedhub.server.errors import Failure
+from embedhub.server.openapi import document
+
+HTML = "text/html; charset=utf-8"
+
+# Pages are whole in themselves: nothing is loaded from anywhere, and no script runs.
+_PAGE_HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+
+
+class Health(msgspec.Struct):
+    """Body of `GET /health`: `ok` when a text was computed within the last seconds, or just now."""
+
+    status: str
+
+
+class Landing(msgspec.Struct):
+    """Body of `GET /` for who wants no page."""
+
+    name: str
+    version: str
+    docs: str
+    openapi: str
+
+
+async def health(call: Call) -> Reply:
+    """Whether the server computes. Status 503 when it does not, with the body of text-embeddings-inference."""
+    if await call.service.healthy():
+        return Reply(b'{"status":"ok"}')
+    body = b'{"error":"the server does not compute","error_type":"Unhealthy"}'
+    return Reply(body, 503, headers={"x-error-code": "unhealthy"})
+
+
+async def landing(call: Call) -> Reply:
+    """A page for people, JSON for others."""
+    headers = {"vary": "accept"}
+    if "text/html" in call.headers.get("accept", ""):
+        return Reply(landing_page(), content_type=HTML, headers=_PAGE_HEADERS | headers)
+    return Reply(msgspec.json.encode(Landing("embedhub", __version__, "/docs", "/openapi.json")), headers=headers)
+
+
+def failed(failure: Failure) -> Reply:
+    """`{"error": …}`, one line."""
+    return Reply(orjson.dumps({"error": failure.message}))
+
+
+def own_endpoints(
+    dialects: Iterable[Endpoint], numbers: Callable[[], bytes], bearer: Callable[[], bool]
+) -> tuple[Endpoint, ...]:
+    """The server's own endpoints.
+
+    Args:
+        dialects: all the others, for the document.
+        numbers: the metrics' text.
+        bearer: whether anybody needs a token.
+    """
+
+    @cache
+    def described(with_tokens: bool) -> dict[str, Any]:
+        return document([*dialects, *endpoints], bearer=with_tokens)
+
+    @cache
+    def page(with_tokens: bool) -> bytes:
+        return docs_page(described(with_tokens))
+
+    async def metrics_text(call: Call) -> Reply:
+        """Numbers in Prometheus' text format."""
+        return Reply(numbers(), content_type=metrics.CONTENT_TYPE)
+
+    async def openapi(call: Call) -> Reply:
+        """This document."""
+        return Reply(orjson.dumps(described(bearer())))
+
+    async def docs(call: Call) -> Reply:
+        """This document for people."""
+        return Reply(page(bearer()), content_type=HTML, headers=dict(_PAGE_HEADERS))
+
+    def own(path: str, answer: Any, summary: str, **more: Any) -> Endpoint:
+        return Endpoint("GET", path, answer, failed, summary, "embedhub", scope="public", **more)
+
+    endpoints = (
+        *(
+            own(path, health, "Whether the server computes", response=Health)
+            for path in ("/health", "/healthz", "/ping")
+        ),
+        own("/metrics", metrics_text, "Numbers for Prometheus", content_type=metrics.CONTENT_TYPE),
+        own("/openapi.json", openapi, "The API's document", response=dict[str, Any]),
+        own("/docs", docs, "The API's document for people", content_type=HTML),
+        own("/", landing, "What this is", response=Landing),
+    )
+    return endpoints
