@@ -78,7 +78,7 @@ bench-serve: $(VENV)/installed-check $(INFINITY)/installed ## Measure the server
 	$(BIN)/python benchmarks/serve.py --infinity $(INFINITY)/bin/python
 
 bench-serve-long: $(VENV)/installed-check ## The server's memory over 200,000 requests, and ten minutes of load
-	$(BIN)/python benchmarks/serve.py --requests 20000 200000 --soak 600
+	$(BIN)/python benchmarks/serve.py --only-long --requests 20000 200000 --soak 600
 
 clean: ## Remove what the other targets made (models stay in EMBEDHUB_HOME)
 	rm -rf $(VENV) $(REFERENCE) $(INFINITY) $(DEMO) $(JAVASCRIPT)/node_modules

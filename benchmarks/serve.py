@@ -2,7 +2,8 @@
 
 Knows what is compared and the targets. Refuses to know how a server is started or asked.
 
-    python benchmarks/serve.py [--model FOLDER] [--infinity PYTHON] [--seconds 8] [--requests 20000 200000] [--soak 0]
+    python benchmarks/serve.py [--infinity PYTHON] [--seconds 8]
+    python benchmarks/serve.py --only-long --requests 20000 200000 --soak 600
 """
 
 import argparse
@@ -243,6 +244,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8, help="of each load")
     parser.add_argument("--dtypes", nargs="*")
     parser.add_argument("--requests", type=int, nargs="*", default=[], help="for memory: after how many to look")
+    parser.add_argument("--only-long", action="store_true", help="nothing but memory and soak")
     parser.add_argument("--soak", type=float, default=0, help="seconds of load at the end")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of the JSON file")
     arguments = parser.parse_args()
@@ -250,7 +252,9 @@ def main() -> None:
         sys.exit(missing_tools())
     model = arguments.model or find_model(DEFAULT_MODEL, settings=settings()).folder
     dtypes = arguments.dtypes or dtypes_of_cpu()
-    results = measure(sys.executable, model, dtypes, arguments.infinity, arguments.seconds)
+    results: dict[str, Served] = {}
+    if not arguments.only_long:
+        results = measure(sys.executable, model, dtypes, arguments.infinity, arguments.seconds)
     memory = {}
     if arguments.requests or arguments.soak:
         memory = measure_memory(sys.executable, model, dtypes[-1], arguments.requests, arguments.soak)
@@ -262,7 +266,8 @@ def main() -> None:
         "memory": memory,
         "targets": [asdict(target) | {"verdict": target.verdict} for target in found],
     }
-    console.print(f"written to {write_report(arguments.results, 'serve', figures)}")
+    kind = "serve-long" if arguments.only_long else "serve"
+    console.print(f"written to {write_report(arguments.results, kind, figures)}")
 
 
 if __name__ == "__main__":

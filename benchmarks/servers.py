@@ -113,6 +113,7 @@ class Server:
 def embedhub_server(python: str, model: Path, dtype: str) -> Server:
     """Embedhub in one number type, remembering nothing."""
     flags = ["--model", str(model), "--dtype", dtype, "--cache-mb", "0"]
+    flags += ["--model-aliases", f"default={model}"]
     return Server(
         f"embedhub {dtype}",
         lambda port: [python, "-m", "embedhub", "serve", "--port", str(port), *flags],

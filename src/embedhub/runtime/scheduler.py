@@ -269,7 +269,11 @@ class Scheduler:
         if alone is not None:
             self._retries.remove(alone)
             return [alone]
-        return queue.take(self._encoder.pack_tokens)
+        budget = self._encoder.pack_tokens
+        if not self._in_flight:
+            # Every lane is idle: a share for each is done sooner than all in one.
+            budget = min(budget, -(-queue.cost // self._encoder.backend.lanes))
+        return queue.take(budget)
 
     def _take(self, batch: Batch, outputs: Sequence[Floats] | Floats) -> None:
         finished = []

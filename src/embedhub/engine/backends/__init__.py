@@ -25,12 +25,14 @@ class Backend(Protocol):
         name: as shown to people, such as `openvino`.
         dtype: the number type it computes in.
         packs_rows: whether several texts may share a row.
+        lanes: how many batches it computes side by side.
         calibration: checksum of the int8 calibration; empty for other number types.
     """
 
     name: str
     dtype: str
     packs_rows: bool
+    lanes: int
     calibration: str
 
     def run(self, batches: Iterable[Batch], pool: Callable[[Batch], NDArray[np.float32]] | None, take: Take) -> None:

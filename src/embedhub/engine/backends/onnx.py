@@ -37,6 +37,7 @@ class OnnxBackend:
 
     name = "onnx"
     packs_rows = False
+    lanes = 1
     calibration = ""
 
     def __init__(self, path: Path, dtype: str, use: Machine) -> None:

@@ -147,6 +147,7 @@ class OpenVinoBackend:
         self.dtype = dtype
         self.calibration = calibration
         self._build = build
+        self.lanes = use.streams
         self._use = use
         self._types = types
         self._graphs: dict[bool, ov.Model] = {}

@@ -25,6 +25,7 @@ class TorchBackend:
 
     name = "torch"
     packs_rows = False
+    lanes = 1
     calibration = ""
     dtype = "f32"
 
