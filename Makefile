@@ -41,7 +41,7 @@ demo: $(VENV)/installed ## Embed 13 questions, ask one, print the answers and th
 
 test: $(VENV)/installed-check ## Run the whole self-contained suite
 	@$(BIN)/python -c "from embedhub.config import DEFAULT_MODEL, settings; from embedhub.models import find_model; find_model(DEFAULT_MODEL, settings=settings())"
-	$(BIN)/python -m pytest -m "not reference and not clients"
+	$(BIN)/python -m pytest -m "not reference and not clients" -n 2 --dist loadfile
 
 test-clients: $(VENV)/installed-check $(JAVASCRIPT)/node_modules/installed ## Run clients written in JavaScript (needs Node and npm)
 	$(BIN)/python -m pytest -m clients

@@ -31,6 +31,7 @@ class Watched:
         self._before = before
         self.width = encoder.width
         self.pack_tokens = pack_tokens or encoder.pack_tokens
+        self.lanes = encoder.lanes
 
     def plan_arriving(self, jobs: Sequence[Job]) -> Pack:
         return self._encoder.plan_arriving(jobs)

@@ -23,6 +23,7 @@ def test_labels(tmp_path: Path, start_server: Start) -> None:
     folder = write_classifier(tmp_path / "moods", labels=3, id2label=names)
     model = opened(folder)
     with httpx.Client(base_url=start_server("--model", str(folder)), timeout=60) as client:
+        assert client.get("/health").status_code == 200
         one = client.post("/predict", json={"inputs": "the one", "raw_scores": True}).json()
         logits = dict(zip(model.labels, model.logits(["the one"])[0].tolist(), strict=True))
         assert [each["label"] for each in one] == sorted(logits, key=lambda label: -logits[label])

@@ -72,7 +72,7 @@ def test_a_request_is_a_line(fresh: httpx.Client, tmp_path: Path) -> None:
     )
     fresh.get("/health")
     fresh.get("/last")
-    log = "\n".join(lines_of(tmp_path / "log0", 6))
+    log = "\n".join(lines_of(tmp_path / "log0", 7))
     assert re.search(r"INFO POST /v1/embeddings 200 [\d.]+ms texts=2 tokens=\d+ \[first\]$", log, re.MULTILINE)
     assert re.search(r"INFO POST /v1/embeddings 400 [\d.]+ms error=request \[second\]$", log, re.MULTILINE)
     assert "/health" not in log
@@ -86,7 +86,7 @@ def test_a_log_for_machines(start_server: Start, tiny_folder: Path, tmp_path: Pa
         client.post("/v1/embeddings", json={"input": SECRET_TEXT}, headers={"x-request-id": "mine"})
         client.get("/health")
         client.get('/"quoted"')
-    lines = [json.loads(line) for line in lines_of(tmp_path / "log0", 6)]
+    lines = [json.loads(line) for line in lines_of(tmp_path / "log0", 7)]
     assert all({"time", "level", "logger", "message"} <= set(line) for line in lines)
     asked = [line for line in lines if line["logger"] == "embedhub.access"]
     assert [(line["method"], line["path"], line["status"]) for line in asked] == [

@@ -80,13 +80,21 @@ def _signature() -> inspect.Signature:
         name, variable = _flag(field.name), field.metadata["env"]
         option = typer.Option(
             f"--{name}/--no-{name}" if yes_or_no else f"--{name}",
-            help=field.metadata["help"] + ("" if variable == f"EMBEDHUB_{field.name.upper()}" else f" ({variable})"),
+            help=_help(field, variable),
             metavar="" if yes_or_no else placeholder(field.metadata["parse"]),
             show_default=False,
             rich_help_panel=chapter,
         )
         parameters.append(_parameter(field.name, (bool if yes_or_no else str) | None, option))
     return inspect.Signature(parameters)
+
+
+def _help(field: Field[Any], variable: str) -> str:
+    named = "" if variable == f"EMBEDHUB_{field.name.upper()}" else f" ({variable})"
+    default = field.default if isinstance(field.default, str | int) and not isinstance(field.default, bool) else ""
+    shown = f" Default: {default}." if default != "" else ""
+    # What stands in brackets would be taken for a style.
+    return f"{field.metadata['help']}{shown}{named}".replace("[", "\\[")
 
 
 def _parameter(name: str, type: Any, option: Any) -> inspect.Parameter:

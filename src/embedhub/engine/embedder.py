@@ -174,9 +174,14 @@ class Embedder:
             _refuse_long(tokenized, first, self.spec.max_tokens)
         chunk = options.long_texts == "chunk"
         pieces = [text.pieces if chunk else text.pieces[:1] for text in tokenized]
+        # Only the first piece of a text begins with its prompt, and none does where a long text's end was kept.
+        lost = [options.long_texts_keep == "end" and text.is_long for text in tokenized]
         return PreparedTexts(
-            # Only the first piece of a text begins with its prompt.
-            jobs=[Job(ids, 0 if later else skipped) for text in pieces for later, ids in enumerate(text)],
+            jobs=[
+                Job(ids, 0 if later or cut else skipped)
+                for text, cut in zip(pieces, lost, strict=True)
+                for later, ids in enumerate(text)
+            ],
             pieces=np.array([len(text) for text in pieces], np.int64),
             tokens=np.array([text.tokens for text in tokenized], np.int64),
             truncated=np.array([text.is_long and not chunk for text in tokenized], np.bool_),
@@ -189,7 +194,9 @@ class Embedder:
             InputError: an id that the vocabulary does not have, or an empty input.
             TextTooLongError: as `embed`.
         """
-        tokenized = [self.tokenizer.from_ids(ids, number) for number, ids in enumerate(inputs)]
+        tokenized = [
+            self.tokenizer.from_ids(ids, number, keep=options.long_texts_keep) for number, ids in enumerate(inputs)
+        ]
         return self._jobs(tokenized, options, first=0, skipped=0)
 
     def finish(self, pooled: Floats, prepared: PreparedTexts, options: EncodeOptions) -> Floats:

@@ -52,6 +52,11 @@ class Encoder:
         self._modes = tuple(modes)
         self._filler = filler
 
+    @property
+    def lanes(self) -> int:
+        """How many packs are computed side by side."""
+        return self.backend.lanes
+
     def plan_arriving(self, jobs: Sequence[Job]) -> Pack:
         """How jobs that arrived together are laid out: side by side where the backend can, else a row each."""
         lengths = [len(job.ids) for job in jobs]

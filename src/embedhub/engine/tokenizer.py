@@ -147,12 +147,13 @@ class TextTokenizer(ModelTokenizer):
         tokenizer = self._tokenizer if keep == "start" else self._keeping_the_end()
         return [self._text(encoding) for encoding in self._encode(texts, tokenizer)]
 
-    def from_ids(self, ids: Sequence[int], number: int = 0) -> TokenizedText:
+    def from_ids(self, ids: Sequence[int], number: int = 0, *, keep: str = "start") -> TokenizedText:
         """Token ids of the model's own vocabulary as an input; special tokens are put around them if they lack.
 
         Args:
             ids: the ids.
             number: which input it is, for messages.
+            keep: `start` or `end`: which part of a long input is its first piece.
 
         Raises:
             InputError: no ids, or one that the vocabulary does not have.
@@ -166,6 +167,8 @@ class TextTokenizer(ModelTokenizer):
             content = content[len(start) : len(content) - len(end)]
         room = self.max_tokens - self._special
         pieces = [content[at : at + room] for at in range(0, max(len(content), 1), room)]
+        if keep == "end" and len(pieces) > 1:
+            pieces.insert(0, content[-room:])
         return TokenizedText(tuple([*start, *piece, *end] for piece in pieces), len(content) + self._special)
 
     @cached_property

@@ -63,6 +63,11 @@ class VectorCache:
         return self._limit > 0 or self._disk is not None
 
     @property
+    def on_disk(self) -> bool:
+        """Whether looking something up may read the disk."""
+        return self._disk is not None
+
+    @property
     def memory_bytes(self) -> int:
         """How much memory the vectors take."""
         return self._bytes
@@ -118,7 +123,7 @@ class _DiskCache:
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Floats]:
         found: dict[bytes, Floats] = {}
-        with self._lock, contextlib.suppress(sqlite3.Error):
+        with self._lock, contextlib.suppress(sqlite3.Error, ValueError):
             for start in range(0, len(keys), 500):
                 some = keys[start : start + 500]
                 marks = ",".join("?" * len(some))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from time import monotonic, perf_counter
 
+from embedhub import __version__
 from embedhub.config import Settings
 from embedhub.engine.classifier import Classifier
 from embedhub.engine.model import Model
@@ -247,7 +248,7 @@ class LoadedModels:
                 capacity=config.queue_texts,
                 name=f"encoder {name}",
             ),
-            namespace=model_namespace(spec.fingerprint, model.dtype, model.backend, model.calibration),
+            namespace=model_namespace(__version__, spec.fingerprint, model.dtype, model.backend, model.calibration),
             memory_bytes=int(sum(path.stat().st_size for path in spec.weights_files) * _MEMORY_FACTOR),
             load_seconds=perf_counter() - start,
             parity=parity,
@@ -301,7 +302,7 @@ def _not_here(name: str, available: Sequence[str]) -> ModelNotFoundError:
     """Why a model cannot be had: what there is instead, and how to have more."""
     names = ", ".join([*available[:_LISTED], "…"] if len(available) > _LISTED else available)
     return ModelNotFoundError(
-        f"model {name:.100} is not here; there is: {names or 'none'}. To serve one of them under this name set "
+        f"model {name:.100} is not here; there is: {names or 'none'}. To serve one of them under another name set "
         f"EMBEDHUB_MODEL_ALIASES={name:.100}={available[0] if available else 'MODEL'}; EMBEDHUB_ALLOW_MODELS lets "
         "requests download models"
     )

@@ -181,6 +181,9 @@ class Scheduler:
         with self._changed:
             if self._closed:
                 raise _stopping()
+            if order.remaining < 0:
+                # Cancelled while it was being sorted.
+                return
             if self.waiting and self.waiting + len(items) > self._capacity:
                 raise OverloadedError(
                     f"{self.waiting} texts wait already, {self._capacity} may (EMBEDHUB_QUEUE_TEXTS)", retry_after=1
@@ -265,6 +268,7 @@ class Scheduler:
                 return
 
     def _next_jobs(self, queue: FairQueue[_Queued], of_tokens: bool) -> list[_Queued]:
+        self._retries = [job for job in self._retries if job.order.remaining > 0]
         alone = next((job for job in self._retries if job.order.of_tokens == of_tokens), None)
         if alone is not None:
             self._retries.remove(alone)
@@ -272,7 +276,7 @@ class Scheduler:
         budget = self._encoder.pack_tokens
         if not self._in_flight:
             # Every lane is idle: a share for each is done sooner than all in one.
-            budget = min(budget, -(-queue.cost // self._encoder.backend.lanes))
+            budget = min(budget, -(-queue.cost // self._encoder.lanes))
         return queue.take(budget)
 
     def _take(self, batch: Batch, outputs: Sequence[Floats] | Floats) -> None:
@@ -281,7 +285,10 @@ class Scheduler:
             self._computed_at = self._moved_at = perf_counter()
             for job, output in zip(batch.jobs, outputs, strict=True):
                 assert isinstance(job, _Queued)
-                self._in_flight.discard(job)
+                if job not in self._in_flight:
+                    # Given up for lost when its neighbour failed, and being tried again.
+                    continue
+                self._in_flight.remove(job)
                 order = job.order
                 order.outputs[job.place] = output
                 order.remaining -= 1

@@ -11,20 +11,30 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embedhub.config import Settings
+from embedhub.engine.packing import Job
 from embedhub.errors import RequestTimeoutError, RequestTooLargeError
 from embedhub.runtime.cache import VectorCache, job_key
 from embedhub.runtime.distribution import SIZES, Distribution
 from embedhub.runtime.loaded import LoadedModel, LoadedModels
 from embedhub.runtime.scheduler import Order, PackReport
-from embedhub.tasks import EmbedTexts, Plan, Request, prepare
+from embedhub.tasks import ClassifyTexts, EmbedTexts, Plan, Request, RerankTexts, prepare
 
 _Result = TypeVar("_Result")
+
+Floats = NDArray[np.float32]
 
 # Requests of more characters are tokenised in a thread, so that others need not wait for them.
 _SMALL_CHARACTERS = 20_000
 _SMALL_JOBS = 500
+_CHARACTERS_OF_A_TEXT = 100
+
+# What one request may make a tokeniser read, and the share of its tokens whose vectors it may ask for one by one: of
+# 384 numbers each, as JSON, 62,500 are a quarter of a gigabyte.
+_MOST_CHARACTERS = 1 << 28
+_TOKEN_VECTOR_SHARE = 128
 
 # A computation younger than this proves that the service works, and one that does not move on for so long is stuck.
 _HEALTHY_SECONDS = 10.0
@@ -175,7 +185,10 @@ class Service:
             return True
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
-                await self.run(None, EmbedTexts(["health"]), Caller(client="health", use_cache=False))
+                async with self.loaded.use(None) as default:
+                    embeds = default.model.spec.kind == "embedding"
+                probe: Request = EmbedTexts(["health"]) if embeds else ClassifyTexts(["health"])
+                await self.run(None, probe, Caller(client="health", use_cache=False))
         except Exception:  # noqa: BLE001 - whatever the reason, it does not compute
             return False
         return True
@@ -184,12 +197,19 @@ class Service:
         self, loaded: LoadedModel, request: Request, caller: Caller, characters: int, start: float
     ) -> Answer:
         ready = perf_counter()
-        plan = await _in_thread(characters > _SMALL_CHARACTERS, lambda: prepare(loaded.model, request))
+        # A text costs something by itself, however short it is.
+        size = self._characters_read(request, characters) + _CHARACTERS_OF_A_TEXT * len(request.texts)
+        plan = await _in_thread(size > _SMALL_CHARACTERS, lambda: prepare(loaded.model, request))
         tokenized = perf_counter()
         total = int(plan.tokens.sum())
         if total > self.config.max_tokens:
             raise RequestTooLargeError(
                 f"the request has {total} tokens, {self.config.max_tokens} are allowed (EMBEDHUB_MAX_TOKENS)"
+            )
+        if plan.of_tokens and total > self.config.max_tokens // _TOKEN_VECTOR_SHARE:
+            raise RequestTooLargeError(
+                f"the vectors of {total} tokens are asked for, {self.config.max_tokens // _TOKEN_VECTOR_SHARE} are "
+                "allowed (a share of EMBEDHUB_MAX_TOKENS): send fewer texts at once"
             )
         outputs, order, cached = await self._outputs(loaded, plan, caller)
         result = await _in_thread(len(plan.jobs) > _SMALL_JOBS, lambda: plan.finish(outputs))
@@ -216,8 +236,8 @@ class Service:
         if plan.of_tokens or not self.cache.enabled or not caller.use_cache:
             order = await self._compute(loaded, Order(caller.client, plan.jobs, of_tokens=plan.of_tokens))
             return order.outputs, order, 0
-        keys = [job_key(job, loaded.namespace) for job in plan.jobs]
-        known = self.cache.get(keys)
+        slow = len(plan.jobs) > _SMALL_JOBS or self.cache.on_disk
+        keys, known = await _in_thread(slow, lambda: self._remembered(loaded, plan.jobs))
         # A text that comes several times in a request is computed once.
         missing = {key: place for place, key in enumerate(keys) if known[place] is None}
         hits = len(keys) - len(missing)
@@ -228,16 +248,20 @@ class Service:
             return np.stack(known), None, hits  # type: ignore[arg-type]
         order = await self._compute(loaded, Order(caller.client, [plan.jobs[place] for place in missing.values()]))
         fresh = dict(zip(missing, order.outputs, strict=True))
-        self.cache.put(fresh)
+        await _in_thread(slow, lambda: self.cache.put(fresh))
         if hits == 0:
             return order.outputs, order, 0
         outputs = [fresh[key] if vector is None else vector for key, vector in zip(keys, known, strict=True)]
         return np.stack(outputs), order, hits
 
+    def _remembered(self, loaded: LoadedModel, jobs: Sequence[Job]) -> tuple[list[bytes], list[Floats | None]]:
+        keys = [job_key(job, loaded.namespace) for job in jobs]
+        return keys, self.cache.get(keys)
+
     async def _compute(self, loaded: LoadedModel, order: Order) -> Order:
         order.waiter = asyncio.get_running_loop().create_future()
-        loaded.scheduler.submit(order)
         try:
+            await _in_thread(len(order.jobs) > _SMALL_JOBS, lambda: loaded.scheduler.submit(order))
             await order.waiter
         except asyncio.CancelledError:
             loaded.scheduler.cancel(order)
@@ -269,6 +293,15 @@ class Service:
                 "(EMBEDHUB_MAX_TEXT_CHARACTERS)"
             )
         return sum(map(len, texts))
+
+    def _characters_read(self, request: Request, characters: int) -> int:
+        read = request.characters_read if isinstance(request, RerankTexts) else characters
+        if read > _MOST_CHARACTERS:
+            raise RequestTooLargeError(
+                f"query and documents together are {read} characters to read, {_MOST_CHARACTERS} are allowed: shorten "
+                "the query or send fewer documents at once"
+            )
+        return read
 
     def _totals(self, name: str) -> Totals:
         return self.totals.setdefault(name, Totals())

@@ -41,6 +41,11 @@ class RerankTexts:
         """Everything that is to be read, in the order of the plan's tokens."""
         return [self.query, *self.documents]
 
+    @property
+    def characters_read(self) -> int:
+        """Characters that are tokenised: a cross-encoder reads the query with every document."""
+        return len(self.query) * len(self.documents) + sum(map(len, self.documents))
+
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
