@@ -92,6 +92,7 @@ def pairs(value: str) -> tuple[tuple[str, str], ...]:
 
 
 _PLACEHOLDERS: dict[Parse, str] = {
+    web_address: "URL",
     text: "TEXT",
     address: "ADDRESS",
     count: "NUMBER",
