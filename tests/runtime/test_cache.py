@@ -1,5 +1,6 @@
 """The cache of vectors: what it forgets, what survives, and what makes two jobs different."""
 
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -126,3 +127,19 @@ def test_keys_differ_by_everything_that_decides_a_vector() -> None:
     keys = [job_key(job, space) for job in jobs for space in spaces]
     assert len(set(keys)) == len(jobs) * len(spaces)
     assert job_key(Job((1, 2)), spaces[0]) == keys[0]
+
+
+def test_a_damaged_row_is_none_and_is_written_anew(tmp_path: Path) -> None:
+    cache = VectorCache(0, tmp_path)
+    cache.put({key(1): vector(1)})
+    cache.close()
+    with sqlite3.connect(tmp_path / "vectors.sqlite") as connection:
+        connection.execute("UPDATE vectors SET vector = x'01020304'")
+    connection.close()
+    again = VectorCache(1 << 20, tmp_path)
+    assert again.get([key(1)], 100) == [None]
+    again.put({key(1): vector(1)})
+    again.close()
+    last = VectorCache(0, tmp_path)
+    np.testing.assert_array_equal(last.get([key(1)], 100)[0], vector(1))
+    last.close()

@@ -72,13 +72,14 @@ class VectorCache:
         """How much memory the vectors take."""
         return self._bytes
 
-    def get(self, keys: Sequence[bytes]) -> list[Floats | None]:
-        """The vectors of keys, None where there is none."""
+    def get(self, keys: Sequence[bytes], width: int | None = None) -> list[Floats | None]:
+        """The vectors of keys, None where there is none; of another width than `width` is none."""
         with self._lock:
             found = [self._remembered(key) for key in keys]
         missing = [place for place, vector in enumerate(found) if vector is None]
         if self._disk is not None and missing:
-            stored = self._disk.get([keys[place] for place in missing])
+            found_there = self._disk.get([keys[place] for place in missing])
+            stored = {key: vector for key, vector in found_there.items() if width in (None, len(vector))}
             for place in missing:
                 found[place] = stored.get(keys[place])
             self._remember(stored)
@@ -134,7 +135,7 @@ class _DiskCache:
     def put(self, vectors: dict[bytes, Floats]) -> None:
         rows = [(key, np.asarray(vector, "<f4").tobytes()) for key, vector in vectors.items()]
         with self._lock, contextlib.suppress(sqlite3.Error), self._connection:
-            self._connection.executemany("INSERT OR IGNORE INTO vectors (key, vector) VALUES (?, ?)", rows)
+            self._connection.executemany("INSERT OR REPLACE INTO vectors (key, vector) VALUES (?, ?)", rows)
             names = ("page_count", "freelist_count", "page_size")
             pages, free, size = (self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
             if (pages - free) * size > self._limit:

@@ -256,7 +256,7 @@ class Service:
 
     def _remembered(self, loaded: LoadedModel, jobs: Sequence[Job]) -> tuple[list[bytes], list[Floats | None]]:
         keys = [job_key(job, loaded.namespace) for job in jobs]
-        return keys, self.cache.get(keys)
+        return keys, self.cache.get(keys, loaded.model.encoder.width)
 
     async def _compute(self, loaded: LoadedModel, order: Order) -> Order:
         order.waiter = asyncio.get_running_loop().create_future()
