@@ -34,9 +34,13 @@ command line prints one line, a server maps the code to a status.
     │   ├── RequestTimeoutError    "request_timeout"      the client sent too slowly, or the answer took too long
     │   ├── ComputationError       "computation"          the computation itself failed
     │   └── ShuttingDownError      "shutting_down"        the service is about to stop
-    ├── HubError                   "hub"                  what people own: users, tokens
+    ├── HubError                   "hub"                  what people own: users, tokens, content
     │   ├── AccountError           "account"              an impossible user or token, or one that is not there
-    │   └── HubDatabaseError       "hub_database"         the file they are kept in is damaged or cannot be used
+    │   ├── HubDatabaseError       "hub_database"         the file they are kept in is damaged or cannot be used
+    │   ├── HubStorageError        "hub_storage"          a folder of the content cannot be read or written
+    │   ├── ContentError           "content"              bytes that are not what was announced
+    │   ├── XetError               "xet"                  a xorb or a shard that is not one, or does not fit
+    │   └── SignatureError         "signature"            a link or token that was altered, is another's or has expired
     └── StorageFullError           "storage_full"         no space left on the device
 """
 
@@ -270,6 +274,30 @@ class HubDatabaseError(HubError):
     """The file of users and tokens is damaged or cannot be used."""
 
     code = "hub_database"
+
+
+class HubStorageError(HubError):
+    """A folder of the content cannot be read or written."""
+
+    code = "hub_storage"
+
+
+class ContentError(HubError):
+    """Bytes that were sent are not what was announced: another size, another sha256, parts that are not there."""
+
+    code = "content"
+
+
+class XetError(HubError):
+    """A xorb or a shard is not one, is larger than allowed, or names what is not there."""
+
+    code = "xet"
+
+
+class SignatureError(HubError):
+    """A link or a token was altered, was made for something else, or has expired."""
+
+    code = "signature"
 
 
 class StorageFullError(EmbedhubError):
