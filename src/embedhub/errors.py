@@ -34,9 +34,18 @@ command line prints one line, a server maps the code to a status.
     │   ├── RequestTimeoutError    "request_timeout"      the client sent too slowly, or the answer took too long
     │   ├── ComputationError       "computation"          the computation itself failed
     │   └── ShuttingDownError      "shutting_down"        the service is about to stop
-    ├── HubError                   "hub"                  what people own: users, tokens
+    ├── HubError                   "hub"                  what people own: users, tokens, repositories
     │   ├── AccountError           "account"              an impossible user or token, or one that is not there
-    │   └── HubDatabaseError       "hub_database"         the file they are kept in is damaged or cannot be used
+    │   ├── HubDatabaseError       "hub_database"         the file they are kept in is damaged or cannot be used
+    │   ├── RepositoryNotFoundError "repository_not_found" not there, or not for this user's eyes
+    │   ├── GatedRepositoryError   "repository_gated"     seen by all, read by those who were let in
+    │   ├── RevisionNotFoundError  "revision_not_found"   no branch, tag or commit of that name
+    │   ├── EntryNotFoundError     "entry_not_found"      no such file or folder at that revision
+    │   ├── HubNameError           "hub_name"             no name for a repository, branch or tag
+    │   ├── HubPathError           "hub_path"             no path for a file in a repository
+    │   ├── HubConflictError       "hub_conflict"         what is to be made is there already
+    │   ├── StaleParentError       "stale_parent"         somebody else changed the branch meanwhile
+    │   └── HubContentError        "hub_content"          what was sent is not what it says, or not complete
     └── StorageFullError           "storage_full"         no space left on the device
 """
 
@@ -270,6 +279,60 @@ class HubDatabaseError(HubError):
     """The file of users and tokens is damaged or cannot be used."""
 
     code = "hub_database"
+
+
+class RepositoryNotFoundError(HubError):
+    """The repository is not there, or nobody who asks may know that it is."""
+
+    code = "repository_not_found"
+
+
+class GatedRepositoryError(HubError):
+    """The repository is seen by all and read only by those who were let in."""
+
+    code = "repository_gated"
+
+
+class RevisionNotFoundError(HubError):
+    """The repository has no branch, tag or commit of that name."""
+
+    code = "revision_not_found"
+
+
+class EntryNotFoundError(HubError):
+    """There is no such file or folder at that revision."""
+
+    code = "entry_not_found"
+
+
+class HubNameError(HubError):
+    """The name cannot be that of a repository, a branch or a tag."""
+
+    code = "hub_name"
+
+
+class HubPathError(HubError):
+    """The path cannot be that of a file in a repository."""
+
+    code = "hub_path"
+
+
+class HubConflictError(HubError):
+    """What is to be made is there already."""
+
+    code = "hub_conflict"
+
+
+class StaleParentError(HubError):
+    """The branch is not where the caller saw it last."""
+
+    code = "stale_parent"
+
+
+class HubContentError(HubError):
+    """What was sent is not what it says it is, or a part of it is missing."""
+
+    code = "hub_content"
 
 
 class StorageFullError(EmbedhubError):

@@ -25,6 +25,14 @@ STATUSES: dict[str, int] = {
     "shutting_down": 503,
     "hub_database": 500,
     "storage_full": 507,
+    "repository_not_found": 404,
+    "repository_gated": 403,
+    "revision_not_found": 404,
+    "entry_not_found": 404,
+    "hub": 500,
+    "hub_conflict": 409,
+    "hub_path": 422,
+    "stale_parent": 412,
 }
 
 _BAD_INPUT = 400
