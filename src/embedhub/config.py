@@ -131,6 +131,14 @@ class Settings:
         "where a token is needed, else those of this machine.",
         group="serve",
     )
+    public_url: str = _setting(
+        "",
+        env="EMBEDHUB_PUBLIC_URL",
+        parse=web_address,
+        help="Address under which clients reach the server, such as `https://hub.example.org`, where a proxy stands "
+        "before it; empty takes the one each client wrote.",
+        group="serve",
+    )
     rate_limit: int = _setting(
         0,
         env="EMBEDHUB_RATE_LIMIT",

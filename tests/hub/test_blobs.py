@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from embedhub.errors import ContentError, HubStorageError, StorageFullError
+from embedhub.errors import HubContentError, HubStorageError, StorageFullError
 from embedhub.hub.blobs import BlobStore
 from embedhub.hub.staging import StagedFile
 
@@ -73,7 +73,7 @@ def test_bytes_that_nobody_announced_are_believed(store: BlobStore) -> None:
     ],
 )
 def test_what_is_not_as_announced_is_not_kept(store: BlobStore, sha256: str, size: int, words: str) -> None:
-    with pytest.raises(ContentError, match=words):
+    with pytest.raises(HubContentError, match=words):
         finish_in(store, DATA, sha256, size)
     assert everything(store) == []
 
@@ -81,7 +81,7 @@ def test_what_is_not_as_announced_is_not_kept(store: BlobStore, sha256: str, siz
 def test_more_than_announced_is_refused_before_it_is_written(store: BlobStore) -> None:
     with store.begin(10) as writer:
         writer.write(b"0123456789")
-        with pytest.raises(ContentError, match="more than the 10 bytes"):
+        with pytest.raises(HubContentError, match="more than the 10 bytes"):
             writer.write(b"0")
     assert everything(store) == []
 
@@ -135,7 +135,7 @@ def test_files_are_listed_and_removed(store: BlobStore) -> None:
     "name", ["", "..", "../../etc/passwd", "a" * 63, "g" * 64, "A" * 64, "a" * 64 + "\n", "\0" * 64]
 )
 def test_what_is_no_sha256_reaches_no_path(store: BlobStore, name: str) -> None:
-    with pytest.raises(ContentError, match="is no sha256"):
+    with pytest.raises(HubContentError, match="is no sha256"):
         store.path(name)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from embedhub.errors import ContentError, StorageFullError
+from embedhub.errors import HubContentError, StorageFullError
 from embedhub.hub.blobs import BlobStore
 from embedhub.hub.multipart import MAX_PARTS, PartUploads
 
@@ -61,7 +61,7 @@ def test_a_part_that_was_replaced_is_known_by_its_new_etag_only(uploads: PartUpl
     upload = uploads.begin()
     parts = send_all(uploads, upload)
     again = send(uploads, upload, 4, PARTS[3])
-    with pytest.raises(ContentError, match="part 4 is another than ETag"):
+    with pytest.raises(HubContentError, match="part 4 is another than ETag"):
         uploads.complete(upload, parts, SHA256, len(WHOLE))
     assert uploads.complete(upload, [*parts[:3], (4, again)], SHA256, len(WHOLE)).exists()
 
@@ -81,7 +81,7 @@ def test_other_lists_of_parts_are_refused(store: BlobStore, uploads: PartUploads
     assert callable(change)
     upload = uploads.begin()
     parts = send_all(uploads, upload)
-    with pytest.raises(ContentError, match=words):
+    with pytest.raises(HubContentError, match=words):
         uploads.complete(upload, change(parts), SHA256, len(WHOLE))
     assert not store.has(SHA256)
     assert uploads.complete(upload, parts, SHA256, len(WHOLE)).exists()
@@ -90,7 +90,7 @@ def test_other_lists_of_parts_are_refused(store: BlobStore, uploads: PartUploads
 def test_a_whole_of_another_hash_is_not_kept_and_its_parts_are(store: BlobStore, uploads: PartUploads) -> None:
     upload = uploads.begin()
     parts = send_all(uploads, upload)
-    with pytest.raises(ContentError, match="have sha256"):
+    with pytest.raises(HubContentError, match="have sha256"):
         uploads.complete(upload, parts, "1" * 64, len(WHOLE))
     assert files(store) == ["1", "2", "3", "4"]
     assert list(store) == []
@@ -100,14 +100,14 @@ def test_knowing_a_sha256_is_not_having_the_file(store: BlobStore, uploads: Part
     with store.begin() as writer:
         writer.write(WHOLE)
         writer.finish(SHA256, len(WHOLE))
-    with pytest.raises(ContentError, match="part 1 is not here"):
+    with pytest.raises(HubContentError, match="part 1 is not here"):
         uploads.complete(uploads.begin(), [(1, "x")], SHA256, len(WHOLE))
 
 
 def test_a_part_is_no_larger_than_agreed(store: BlobStore, uploads: PartUploads) -> None:
     with uploads.part(uploads.begin(), 1, 10) as part:
         part.write(b"x" * 10)
-        with pytest.raises(ContentError, match="more than the 10 bytes"):
+        with pytest.raises(HubContentError, match="more than the 10 bytes"):
             part.write(b"x")
     assert files(store) == []
     with pytest.raises(StorageFullError):
@@ -116,17 +116,17 @@ def test_a_part_is_no_larger_than_agreed(store: BlobStore, uploads: PartUploads)
 
 @pytest.mark.parametrize("number", [0, -1, MAX_PARTS + 1])
 def test_impossible_numbers_are_refused(uploads: PartUploads, number: int) -> None:
-    with pytest.raises(ContentError, match="parts are numbered"):
+    with pytest.raises(HubContentError, match="parts are numbered"):
         uploads.part(uploads.begin(), number, 10)
 
 
 @pytest.mark.parametrize("upload", ["", "..", "/etc", "a/b", "unfinished-00", "A" * 32, "a" * 31, "a" * 32 + "\n"])
 def test_what_is_no_upload_reaches_no_path(store: BlobStore, uploads: PartUploads, upload: str) -> None:
-    with pytest.raises(ContentError, match="no upload in parts"):
+    with pytest.raises(HubContentError, match="no upload in parts"):
         uploads.part(upload, 1, 10)
-    with pytest.raises(ContentError, match="no upload in parts"):
+    with pytest.raises(HubContentError, match="no upload in parts"):
         uploads.complete(upload, [(1, "x")], SHA256, 1)
-    with pytest.raises(ContentError, match="no upload in parts"):
+    with pytest.raises(HubContentError, match="no upload in parts"):
         uploads.abort(upload)
     assert files(store) == []
 
@@ -139,7 +139,7 @@ def test_uploads_that_nobody_continues_expire(store: BlobStore, uploads: PartUpl
     os.utime(store.root / "tmp" / old, (1, 1))
     assert uploads.expire(3600) == 1
     assert not (store.root / "tmp" / old).exists()
-    with pytest.raises(ContentError, match="part 1 is not here"):
+    with pytest.raises(HubContentError, match="part 1 is not here"):
         uploads.complete(old, [(1, "x")], SHA256, len(WHOLE))
     assert uploads.complete(new, parts, SHA256, len(WHOLE)).exists()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from tests.hub import xet_files as write
 
-from embedhub.errors import ContentError, EmbedhubError, StorageFullError, XetError
+from embedhub.errors import EmbedhubError, HubContentError, StorageFullError, XetError
 from embedhub.hub import xet_store
 from embedhub.hub.blobs import BlobStore
 from embedhub.hub.xet_store import EPOCH_SECONDS, GRACE_SECONDS, XetStore
@@ -95,7 +95,7 @@ def test_what_is_no_xorb_is_not_kept(store: XetStore, blobs: BlobStore) -> None:
 
 def test_a_xorb_is_no_larger_than_allowed(store: XetStore, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xet_store, "MAX_XORB_BYTES", 3000)
-    with pytest.raises(ContentError, match="more than the 3000 bytes"):
+    with pytest.raises(HubContentError, match="more than the 3000 bytes"):
         put(store, store.epoch(HERE, "alice"), XORB, write.xorb(*CHUNKS, scheme=0))
     assert files(blobs) == []
 

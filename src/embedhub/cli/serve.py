@@ -13,7 +13,15 @@ from embedhub.values import flag, placeholder
 
 # Chapters of the help, and settings of other groups that a server has a say in. The others come under "Limits".
 _CHAPTERS = {
-    "Address and access": ("host", "port", "allow_anonymous", "cors_origins", "rate_limit", "daily_tokens"),
+    "Address and access": (
+        "host",
+        "port",
+        "public_url",
+        "allow_anonymous",
+        "cors_origins",
+        "rate_limit",
+        "daily_tokens",
+    ),
     "Models": (
         "allow_models",
         "model_aliases",

@@ -1,1 +1,1 @@
-"""What people own: users, their tokens and what these used, their files. Knows SQLite; knows no HTTP and no model."""
+"""What people own: users, their tokens and what these used. Knows SQLite; knows no HTTP and no model."""

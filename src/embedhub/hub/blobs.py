@@ -9,17 +9,15 @@ to know whose it is and under which name; that a file is here opens it to nobody
 
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from embedhub.errors import ContentError
+from embedhub.errors import HubContentError
+from embedhub.hub.pointers import SHA256
 from embedhub.hub.staging import Piece, StagedFile, Staging, hub_storage_errors, sync_folders
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class BlobWriter:
@@ -52,7 +50,7 @@ class BlobWriter:
         """Add bytes; pieces of a mebibyte are the fastest.
 
         Raises:
-            ContentError: more than was announced.
+            HubContentError: more than was announced.
             StorageFullError: no space left.
         """
         self._staged.write(piece)
@@ -66,14 +64,14 @@ class BlobWriter:
             size: in bytes, likewise.
 
         Raises:
-            ContentError: the bytes are others; nothing is kept.
+            HubContentError: the bytes are others; nothing is kept.
             StorageFullError: no space left; nothing is kept.
         """
         try:
             if size is not None and size != self.size:
-                raise ContentError(f"{self.size} bytes were sent where {size} were announced: send the file again")
+                raise HubContentError(f"{self.size} bytes were sent where {size} were announced: send the file again")
             if sha256 is not None and sha256 != self.sha256:
-                raise ContentError(f"the bytes sent have sha256 {self.sha256}, not {sha256:.100}: send the file again")
+                raise HubContentError(f"the bytes sent have sha256 {self.sha256}, not {sha256:.100}: send them again")
             return self._store.keep(self._staged, self.sha256)
         finally:
             self.abort()
@@ -111,10 +109,10 @@ class BlobStore:
         """Where the file is, or would be.
 
         Raises:
-            ContentError: that is no sha256.
+            HubContentError: that is no sha256.
         """
-        if not _SHA256.fullmatch(sha256):
-            raise ContentError(f"{sha256!r:.100} is no sha256: 64 digits of 0-9 and a-f")
+        if not SHA256.fullmatch(sha256):
+            raise HubContentError(f"{sha256!r:.100} is no sha256: 64 digits of 0-9 and a-f")
         return self._folder / sha256[:2] / sha256[2:4] / sha256
 
     def size(self, sha256: str) -> int | None:
@@ -156,7 +154,7 @@ class BlobStore:
         for first in _names(self._folder):
             for second in _names(self._folder / first):
                 for name in _names(self._folder / first / second):
-                    if _SHA256.fullmatch(name) and name.startswith(first + second):
+                    if SHA256.fullmatch(name) and name.startswith(first + second):
                         yield name
 
     def keep(self, staged: StagedFile, sha256: str) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from embedhub.errors import ContentError
+from embedhub.errors import HubContentError
 from embedhub.hub.blobs import BlobStore
 from embedhub.hub.staging import Piece, StagedFile, hub_storage_errors
 
@@ -46,7 +46,7 @@ class PartWriter:
         """Add bytes.
 
         Raises:
-            ContentError: more than the part may have.
+            HubContentError: more than the part may have.
             StorageFullError: no space left.
         """
         self._staged.write(piece)
@@ -92,12 +92,12 @@ class PartUploads:
             limit: bytes it may have at most.
 
         Raises:
-            ContentError: an impossible upload or number.
+            HubContentError: an impossible upload or number.
             StorageFullError: there is no space for so many bytes.
         """
         folder = self._of(upload)
         if not 1 <= number <= MAX_PARTS:
-            raise ContentError(f"part {number}: parts are numbered from 1 to {MAX_PARTS}")
+            raise HubContentError(f"part {number}: parts are numbered from 1 to {MAX_PARTS}")
         return PartWriter(self._store.staging.begin(limit), folder / str(number), self._folder)
 
     def complete(self, upload: str, parts: Sequence[tuple[int, str]], sha256: str, size: int) -> Path:
@@ -112,23 +112,23 @@ class PartUploads:
             size: of the whole, in bytes.
 
         Raises:
-            ContentError: a part is missing or another than the ETag says, or the whole is not what was announced. The
-                parts stay, so that one can be sent again.
+            HubContentError: a part is missing or another than the ETag says, or the whole is not what was announced.
+                The parts stay, so that one can be sent again.
             StorageFullError: no space left; likewise.
         """
         folder = self._of(upload)
         numbers = [number for number, _ in parts]
         if not numbers or sorted(set(numbers)) != numbers:
-            raise ContentError("the parts must be listed in the order of their numbers, each once")
+            raise HubContentError("the parts must be listed in the order of their numbers, each once")
         if sum(self._check(folder, number, etag) for number, etag in parts) != size:
-            raise ContentError(f"the parts together do not have the {size} bytes that were announced")
+            raise HubContentError(f"the parts together do not have the {size} bytes that were announced")
         buffer = memoryview(bytearray(_JOIN_BYTES))
         with self._store.begin(size) as whole:
             for number in numbers:
                 try:
                     file = (folder / str(number)).open("rb", buffering=0)
                 except FileNotFoundError as error:
-                    raise ContentError(f"part {number} is no longer here: begin a new upload") from error
+                    raise HubContentError(f"part {number} is no longer here: begin a new upload") from error
                 with file:
                     while count := file.readinto(buffer):
                         whole.write(buffer[:count])
@@ -155,7 +155,7 @@ class PartUploads:
 
     def _of(self, upload: str) -> Path:
         if not _UPLOAD.fullmatch(upload):
-            raise ContentError(f"{upload!r:.100} is no upload in parts: ask for a new one")
+            raise HubContentError(f"{upload!r:.100} is no upload in parts: ask for a new one")
         return self._folder / upload
 
     def _check(self, folder: Path, number: int, etag: str) -> int:
@@ -163,9 +163,9 @@ class PartUploads:
         try:
             found = (folder / str(number)).stat()
         except FileNotFoundError as error:
-            raise ContentError(f"part {number} is not here: send it, or begin a new upload") from error
+            raise HubContentError(f"part {number} is not here: send it, or begin a new upload") from error
         if etag.strip('"') != _etag(found):
-            raise ContentError(f"part {number} is another than ETag {etag:.100} says: send it again")
+            raise HubContentError(f"part {number} is another than ETag {etag:.100} says: send it again")
         return found.st_size
 
 

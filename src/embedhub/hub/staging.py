@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from embedhub.errors import ContentError, HubStorageError, StorageFullError
+from embedhub.errors import HubContentError, HubStorageError, StorageFullError
 from embedhub.storage import storage_errors, sync
 
 Piece = bytes | bytearray | memoryview
@@ -58,11 +58,11 @@ class StagedFile:
         """Add bytes.
 
         Raises:
-            ContentError: more than the file may have.
+            HubContentError: more than the file may have.
             StorageFullError: no space left.
         """
         if self._limit is not None and self.size + len(piece) > self._limit:
-            raise ContentError(f"more than the {self._limit} bytes that were announced or are allowed were sent")
+            raise HubContentError(f"more than the {self._limit} bytes that were announced or are allowed were sent")
         with hub_storage_errors():
             written = self._file.write(piece)
             while written < len(piece):

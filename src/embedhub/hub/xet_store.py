@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from embedhub.errors import ContentError, XetError
+from embedhub.errors import HubContentError, XetError
 from embedhub.hub.blobs import BlobStore, BlobWriter
 from embedhub.hub.staging import Piece, StagedFile, hub_storage_errors
 from embedhub.hub.xet import MAX_XORB_BYTES, Data, XorbIndex, decode_chunk, index_xorb, parse_shard
@@ -63,7 +63,7 @@ class XorbWriter:
         """Add bytes.
 
         Raises:
-            ContentError: more than a xorb may have.
+            HubContentError: more than a xorb may have.
             StorageFullError: no space left.
         """
         self._staged.write(piece)
@@ -283,7 +283,7 @@ def _finish(writer: BlobWriter, sha256: str | None, size: int) -> str:
     found = writer.sha256
     try:
         writer.finish(sha256, size)
-    except ContentError as error:
+    except HubContentError as error:
         raise XetError(f"a file put together has sha256 {found}, not {sha256}: start the upload again") from error
     return found
 

@@ -4,6 +4,7 @@ Knows `Authorization: Bearer`; where tokens are kept it leaves to the hub, how m
 one event loop, and asks the disk twice a second at most.
 """
 
+import base64
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -167,4 +168,10 @@ class Gate:
 def bearer_token(authorization: str) -> str:
     """The token of an `Authorization` header; empty if it has none of a scheme that is known here."""
     scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() == "basic":
+        # git and git-lfs know nothing else: any name, and the token for a password.
+        try:
+            return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+        except ValueError:
+            return ""
     return credentials.strip() if scheme.lower() == "bearer" else ""

@@ -27,6 +27,14 @@ STATUSES: dict[str, int] = {
     "hub_storage": 500,
     "signature": 403,
     "storage_full": 507,
+    "repository_not_found": 404,
+    "repository_gated": 403,
+    "revision_not_found": 404,
+    "entry_not_found": 404,
+    "hub": 500,
+    "hub_conflict": 409,
+    "hub_path": 422,
+    "stale_parent": 412,
 }
 
 _BAD_INPUT = 400

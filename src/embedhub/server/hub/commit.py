@@ -1,0 +1,5 @@
+"""Commits, as lines of JSON."""
+
+from embedhub.server.hub.routing import HubRoute
+
+ROUTES: tuple[HubRoute, ...] = ()
