@@ -169,6 +169,18 @@ def test_a_full_disk_leaves_nothing(store: BlobStore, monkeypatch: pytest.Monkey
     assert put(store).read_bytes() == DATA
 
 
+def test_a_real_limit_leaves_nothing(store: BlobStore) -> None:
+    script = (
+        "import resource, sys; from pathlib import Path; from embedhub.hub.blobs import BlobStore\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "with BlobStore(Path(sys.argv[1])).begin() as w: w.write(bytes(1_000_000))"
+    )
+    command = [sys.executable, "-c", script, str(store.root)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "StorageFullError: no space left on the Hub's disk" in ended.stderr
+    assert everything(store) == []
+
+
 class Full:
     """A file on a full disk."""
 

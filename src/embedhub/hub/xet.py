@@ -115,9 +115,14 @@ class ShardFile:
         """Bytes of the file, as the shard says."""
         return int(self.records["bytes"].sum(dtype=np.int64))
 
-    def xorbs(self) -> set[str]:
-        """Hashes of the xorbs it is made of."""
-        return {hash_text(xorb) for xorb in set(self.records["xorb"].tolist())}
+    def xorbs(self) -> Iterator[str]:
+        """Hashes of the xorbs it is made of, each once. Found on the way: a million of them costs only who wants all."""
+        seen: set[bytes] = set()
+        for xorb in self.records["xorb"]:
+            value: bytes = xorb.tobytes()
+            if value not in seen:
+                seen.add(value)
+                yield hash_text(value)
 
     def segments(self) -> Iterator[Segment]:
         """Its segments in order, one after the other: there may be more than a million."""

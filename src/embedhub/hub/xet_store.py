@@ -166,8 +166,8 @@ class XetStore:
                 total += file.size
                 if total > max_bytes:
                     raise XetError(f"the files of a shard have {max_bytes} bytes at most: send fewer at once")
-                for xorb in file.xorbs() - known:
-                    if not (folder / xorb).is_file():
+                for xorb in file.xorbs():
+                    if xorb not in known and not (folder / xorb).is_file():
                         raise XetError(f"xorb {xorb} is not here: start the upload again")
                     known.add(xorb)
             files = []
