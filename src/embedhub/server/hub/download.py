@@ -8,7 +8,7 @@ from pathlib import Path
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from embedhub.server.sendfile import CONNECTION, has_sendfile, send_file
+from embedhub.server.sendfile import CONNECTION, Connection, has_sendfile, send_file
 
 _PIECE_BYTES = 256 << 10
 
@@ -35,12 +35,14 @@ class FilePart(Response):
         """Send them."""
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            connection = scope.get(CONNECTION)
+            connection: Connection | None = scope.get(CONNECTION)
             if has_sendfile(connection):
                 sent = await send_file(connection, self._descriptor, self._first, self._end)
                 if sent < self._end - self._first:
                     # The client is gone, or hears the connection end before what was announced.
                     connection.transport.abort()
+                    while (await receive())["type"] != "http.disconnect":
+                        pass
                     return
                 connection.cycle.expected_content_length -= sent
             else:

@@ -15,7 +15,7 @@ from embedhub.hub.access import Action
 from embedhub.hub.multipart import MAX_PARTS
 from embedhub.hub.pointers import SHA256
 from embedhub.hub.repositories import Repository
-from embedhub.server.hub.download import FilePart
+from embedhub.hub.signing import Claim
 from embedhub.server.hub.exchange import Exchange, answer
 from embedhub.server.hub.resolve import ranged
 from embedhub.server.hub.routing import HubRoute
@@ -104,7 +104,7 @@ async def receive(exchange: Exchange) -> Response:
     try:
         await exchange.pour(writer.write)
         await exchange.run(writer.finish, sha256, size)
-        await exchange.run(exchange.hub.hold, repository, [(sha256, size)])
+        await exchange.run(exchange.hub.holdings.link, repository, [(sha256, size)])
     finally:
         await exchange.run(writer.abort)
     return _lfs({}, headers={"etag": f'"{sha256}"'})
@@ -137,7 +137,7 @@ def complete(exchange: Exchange) -> Response:
     if exchange.hub.holdings.holds(repository, sha256) != size:
         parts = [(part.partNumber, part.etag.strip('"')) for part in wanted.parts]
         exchange.hub.uploads.complete(str(claims["upload"]), parts, sha256, size)
-        exchange.hub.hold(repository, [(sha256, size)])
+        exchange.hub.holdings.link(repository, [(sha256, size)])
     return _lfs({})
 
 
@@ -163,7 +163,7 @@ def _upload(exchange: Exchange, repository: Repository, file: LfsObject, *, in_p
     made: dict[str, Any] = {"oid": file.oid, "size": file.size, "authenticated": True}
     if exchange.hub.holdings.holds(repository.uuid, file.oid) == file.size:
         return made
-    claims = {"repository": repository.uuid, "sha256": file.oid, "size": file.size}
+    claims: dict[str, Claim] = {"repository": repository.uuid, "sha256": file.oid, "size": file.size}
     signer = exchange.hub.signer
     if in_parts and file.size > _PART_BYTES:
         part_bytes = max(_PART_BYTES, -(-file.size // MAX_PARTS))
@@ -187,7 +187,7 @@ def _upload(exchange: Exchange, repository: Repository, file: LfsObject, *, in_p
 def _download(exchange: Exchange, repository: Repository, file: LfsObject) -> dict[str, Any]:
     if exchange.hub.holdings.holds(repository.uuid, file.oid) != file.size:
         return _failed(file, 404, "Object does not exist")
-    claims = {"repository": repository.uuid, "sha256": file.oid}
+    claims: dict[str, Claim] = {"repository": repository.uuid, "sha256": file.oid}
     token = exchange.hub.signer.sign("lfs-download", claims, _DOWNLOAD_SECONDS)
     download = {"href": f"{exchange.base}/lfs/objects/{token}", "header": {}, "expires_in": _DOWNLOAD_SECONDS}
     return {"oid": file.oid, "size": file.size, "authenticated": True, "actions": {"download": download}}

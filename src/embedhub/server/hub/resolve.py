@@ -5,12 +5,10 @@ Source of ranges and conditions: RFC 9110, sections 13 and 14.
 
 import mimetypes
 import re
-from collections.abc import Iterator
-from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import quote
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from embedhub.errors import EntryNotFoundError, HubContentError
 from embedhub.hub.access import Action
@@ -105,9 +103,10 @@ def _headers(exchange: Exchange, entry: Entry, commit: str) -> dict[str, str]:
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     shown = kind in _SHOWN
     text = kind.startswith("text/") or name.endswith((".md", ".jsonl", ".yaml", ".yml", ".toml"))
+    disposition = "inline" if shown or text else "attachment"
     headers = {
         "content-type": kind if shown else "text/plain; charset=utf-8" if text else "application/octet-stream",
-        "content-disposition": f"{'inline' if shown or text else 'attachment'}; filename*=UTF-8''{quote(name, safe='')}",
+        "content-disposition": f"{disposition}; filename*=UTF-8''{quote(name, safe='')}",
         "x-content-type-options": "nosniff",
         "content-security-policy": "default-src 'none'; sandbox",
         "etag": f'"{entry.etag}"',

@@ -1,4 +1,4 @@
-"""Large files as current clients of the Hugging Face Hub send them: xorbs of chunks, and shards that make files of them.
+"""Large files as current clients of the Hugging Face Hub send them: chunks in xorbs, shards that make files of them.
 
 Knows the paths and bodies that `hf_xet` uses; formats and keeping are `hub.xet` and `hub.xet_store`. Downloads do not
 go this way: nothing here tells a client that they could. Source: huggingface.co/docs/xet, and what `hf_xet` sends.
@@ -66,7 +66,7 @@ async def receive_shard(exchange: Exchange) -> Response:
 
 
 def _keep(exchange: Exchange, repository: str, epoch: str, shard: bytes) -> None:
-    exchange.hub.hold(repository, exchange.hub.xet.ingest(repository, epoch, shard))
+    exchange.hub.holdings.link(repository, exchange.hub.xet.ingest(repository, epoch, shard))
 
 
 def telemetry(exchange: Exchange) -> Response:
