@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from embedhub import __version__
-from embedhub.cli import datasets, models, serve, tokens
+from embedhub.cli import datasets, models, people, serve, tokens
 from embedhub.errors import EmbedhubError
 
 app = typer.Typer(
@@ -31,6 +31,8 @@ app.command("export")(datasets.export)
 app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models")
 app.add_typer(tokens.app, name="token")
+app.add_typer(people.users, name="user")
+app.add_typer(people.organisations, name="org")
 
 
 def _print_version(wanted: bool) -> None:

@@ -116,7 +116,7 @@ class ShardFile:
         return int(self.records["bytes"].sum(dtype=np.int64))
 
     def xorbs(self) -> Iterator[str]:
-        """Hashes of the xorbs it is made of, each once. Found on the way: a million costs only who wants all."""
+        """Hashes of the xorbs it is made of, each once, one after the other: only who wants all pays for a million."""
         seen: set[bytes] = set()
         for xorb in self.records["xorb"]:
             value: bytes = xorb.tobytes()
