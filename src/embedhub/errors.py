@@ -48,7 +48,8 @@ command line prints one line, a server maps the code to a status.
     │   ├── HubContentError        "hub_content"          what was sent is not what it says, or not complete
     │   ├── HubStorageError        "hub_storage"          the folder of large files cannot be read or written
     │   ├── XetError               "xet"                  a xorb or a shard that is not one, or does not fit
-    │   └── SignatureError         "signature"            a link or token that was altered, is another's or has expired
+    │   ├── SignatureError         "signature"            a link or token that was altered, is another's or has expired
+    │   └── RemoteHubError         "remote_hub"           a Hub elsewhere refuses, or cannot be reached
     └── StorageFullError           "storage_full"         no space left on the device
 """
 
@@ -354,6 +355,12 @@ class SignatureError(HubError):
     """A link or a token was altered, was made for something else, or has expired."""
 
     code = "signature"
+
+
+class RemoteHubError(HubError):
+    """A Hub that is asked over the network refuses, or cannot be reached."""
+
+    code = "remote_hub"
 
 
 class StorageFullError(EmbedhubError):
