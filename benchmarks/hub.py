@@ -119,8 +119,10 @@ class Bench:
         made = self.hub.create(actor, Kind.DATASET, f"{USER}/{name}")
         with self.hub.change(made) as git:
             base = git.resolve("main")
-            blob = git.write_blob(b"small\n")
-            operations = tuple(AddFile(f"{number // 100:04d}/{number:06d}.txt", blob) for number in range(files))
+            operations = tuple(
+                AddFile(f"{number // 100:04d}/{number:06d}.txt", git.write_blob(f"file {number}\n".encode()))
+                for number in range(files)
+            )
             wanted = Wanted(operations, "fill", USER)
             apply(git, wanted, MAIN, base=base, expected=base, size_of=lambda sha256: None)
 
