@@ -17,7 +17,8 @@ FILE = int(FileMode.BLOB)
 
 # As they are written in a tree, of which an entry is `mode name NUL hash`.
 _TREE, _SUBMODULE = b"40000", b"160000"
-_ITEM = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)
+_HASH_BYTES = 20
+_ITEM = re.compile(rb"([0-7]+) ([^\0]+)\0(.{%d})" % _HASH_BYTES, re.DOTALL)
 
 # What stands for a byte that is no UTF-8.
 _UNREADABLE = "\ufffd"
@@ -221,9 +222,9 @@ def _listed(
     repository: pygit2.Repository, tree: bytes, prefix: str, *, recursive: bool, after: str
 ) -> Iterator[tuple[str, bytes, bytes]]:
     """Path, mode and hash of what lies in a folder. Keeps its own stack: others choose how deep folders lie."""
-    stack = [(prefix, _items(repository, tree))]
     # What follows `after` begins with the parts of it, one a folder.
     sought = after[len(prefix) + 1 if prefix else 0 :].split("/") if after else []
+    stack = [(prefix, _items(repository, tree, *sought[:1]))]
     while stack:
         folder, items = stack[-1]
         item = next(items, None)
@@ -239,17 +240,22 @@ def _listed(
         else:
             yield path, mode, oid
         if recursive and mode == _TREE and len(path) <= _LONGEST_PATH:
-            stack.append((path, _items(repository, oid)))
+            stack.append((path, _items(repository, oid, *sought[:1])))
 
 
-def _items(repository: pygit2.Repository, tree: bytes) -> Iterator[tuple[str, bytes, bytes]]:
+def _items(repository: pygit2.Repository, tree: bytes, sought: str = "") -> Iterator[tuple[str, bytes, bytes]]:
     """Name, mode and hash of what lies in a folder itself, but no submodule: that is a commit kept elsewhere.
 
     A name that is no UTF-8 is shown as well as it can be, and the first of two that are shown alike stands for both.
+
+    Args:
+        repository: where the objects lie.
+        tree: hash of the folder.
+        sought: a name whose predecessors may be left out.
     """
-    content = repository[pygit2.Oid(raw=tree)].read_raw()
+    content = _content(repository, pygit2.Oid(raw=tree))
     shown: set[str] = set()
-    for found in _ITEM.finditer(content):
+    for found in _ITEM.finditer(content, _place(content, sought.encode()) if sought else 0):
         padded, raw, oid = found.groups()
         # Old programs wrote folders with a zero before.
         mode = padded.lstrip(b"0")
@@ -263,18 +269,44 @@ def _items(repository: pygit2.Repository, tree: bytes) -> Iterator[tuple[str, by
         yield name, mode, oid
 
 
+def _place(content: bytes, name: bytes) -> int:
+    """Where in a tree's bytes the entry of that name begins; the beginning, if there is none."""
+    at = 0
+    behind = -len(name) - 1
+    wanted = b" " + name
+    while True:
+        end = content.find(b"\0", at)
+        if end < 0:
+            return 0
+        if content[end + behind : end] == wanted:
+            return at
+        at = end + 1 + _HASH_BYTES
+
+
 def _facts(repository: pygit2.Repository, blob: bytes) -> tuple[int, Pointer | None, int]:
     """Size of a file, its pointer if it is a large one, and the length of what git keeps of it."""
     known = _known_facts.get(blob)
     if known is None:
         oid = pygit2.Oid(raw=blob)
         try:
+            # Without its content, which may be large.
             _, stored = repository.odb.read_header(oid)
-            pointer = read_pointer(repository.odb.read(oid)[1]) if stored <= LONGEST_POINTER else None
         except (KeyError, pygit2.GitError) as error:
-            raise HubError(f"{oid} is missing in {repository.path}; `embedhub hub check` tells more") from error
+            raise _missing(repository, oid) from error
+        pointer = read_pointer(_content(repository, oid)) if stored <= LONGEST_POINTER else None
         known = (stored if pointer is None else pointer.size), pointer, stored
         if len(_known_facts) >= _MOST_KNOWN:
             _known_facts.clear()
         _known_facts[blob] = known
     return known
+
+
+def _content(repository: pygit2.Repository, oid: pygit2.Oid) -> bytes:
+    try:
+        return bytes(repository.odb.read(oid)[1])
+    except (KeyError, pygit2.GitError) as error:
+        raise _missing(repository, oid) from error
+
+
+def _missing(repository: pygit2.Repository, oid: pygit2.Oid) -> HubError:
+    return HubError(f"{oid} is missing in {repository.path} or damaged; `embedhub hub check` tells more")
