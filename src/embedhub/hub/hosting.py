@@ -19,8 +19,9 @@ from embedhub.hub.database import Connections
 from embedhub.hub.git import GitRepository
 from embedhub.hub.holdings import Holdings
 from embedhub.hub.multipart import PartUploads
-from embedhub.hub.names import Kind, RepositoryName, repository_name
+from embedhub.hub.names import Kind, RepositoryName, check_namespace, repository_name
 from embedhub.hub.organisations import Organisations
+from embedhub.hub.reading import GitReader
 from embedhub.hub.repositories import Repositories, Repository
 from embedhub.hub.signing import Signer
 from embedhub.hub.xet_store import XetStore
@@ -110,6 +111,7 @@ class Hub:
             ForbiddenError: not in that namespace.
         """
         name: RepositoryName = repository_name(kind, id)
+        check_namespace(name.namespace)
         demand_namespace(actor, name.namespace)
         if actor.is_administrator and self.organisations.find(name.namespace) is None:
             self.organisations.ensure_user(name.namespace)
@@ -120,6 +122,19 @@ class Hub:
 
         return self.repositories.create(name, fill, visibility=visibility, sdk=sdk)
 
+    def move(self, actor: Actor, repository: Repository, to: str) -> Repository:
+        """Give a repository another name, perhaps in another namespace; the old one leads there.
+
+        Raises:
+            HubNameError: an impossible name, or there is no such namespace.
+            HubConflictError: there is one of that name.
+            ForbiddenError: the actor may not make repositories there.
+        """
+        name = repository_name(repository.kind, to)
+        check_namespace(name.namespace)
+        demand_namespace(actor, name.namespace)
+        return self.repositories.move(repository, name)
+
     # -- files
 
     def demand_reference(self, actor: Actor, repository: Repository, reference: str) -> None:
@@ -127,9 +142,9 @@ class Hub:
         demand(actor, repository.guarded(), Action.WRITE)
 
     @contextmanager
-    def open(self, repository: Repository) -> Iterator[GitRepository]:
+    def open(self, repository: Repository) -> Iterator[GitReader]:
         """Its git repository, to read."""
-        with GitRepository(self.repositories.folder(repository)) as git:
+        with GitReader(self.repositories.folder(repository)) as git:
             yield git
 
     @contextmanager

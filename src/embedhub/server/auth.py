@@ -82,13 +82,14 @@ class Gate:
             return "admin"
         return "read" if self._config.allow_anonymous else ""
 
-    def admit(self, headers: Mapping[str, str], scope: str, address: str = "") -> Identity:
+    def admit(self, headers: Mapping[str, str], scope: str, address: str = "", *, counts: bool = True) -> Identity:
         """Whose request it is.
 
         Args:
             headers: of the request, by lower-case name.
             scope: what it needs: `public`, or one of the scopes of tokens.
             address: where it came from.
+            counts: whether it is one more request; one that was admitted before is not.
 
         Raises:
             UnauthorizedError: it needs a token and has none, or one that does not work.
@@ -109,7 +110,8 @@ class Gate:
         if SCOPES.index(scope) > SCOPES.index(allowed):
             whose = "this token allows" if identity.account else "without a token one may"
             raise ForbiddenError(f"{whose} {allowed}, this needs {scope}")
-        self.quota.check(identity.account, address)
+        if counts:
+            self.quota.check(identity.account, address)
         return identity
 
     def may_use(self, origin: str, host: str) -> bool:

@@ -177,7 +177,8 @@ class EndpointApp:
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         address = (scope.get("client") or ("", 0))[0]
-        identity = self._gate.admit(headers, self.endpoint.scope, address)
+        counts = "embedhub.counted" not in scope
+        identity = self._gate.admit(headers, self.endpoint.scope, address, counts=counts)
         scope["embedhub.user"] = identity.user
         body = await self._bodies.read(receive, headers) if self.endpoint.method == "POST" else b""
         try:

@@ -29,6 +29,7 @@ STATUSES: dict[str, int] = {
     "storage_full": 507,
     "repository_not_found": 404,
     "repository_gated": 403,
+    "namespace_not_found": 404,
     "revision_not_found": 404,
     "entry_not_found": 404,
     "hub": 500,

@@ -5,6 +5,7 @@ large upload takes none from the models.
 """
 
 import asyncio
+import datetime
 import inspect
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, unquote, urlencode
 
 import msgspec
 import orjson
@@ -50,6 +51,18 @@ _CODES: Mapping[str, str] = {
     "entry_not_found": "EntryNotFound",
     "repository_gated": "GatedRepo",
 }
+
+
+# Of one form.
+_MOST_FIELDS = 20_000
+
+
+class PassedOnError(Exception):
+    """What was asked for is not the Hub's: the application behind it is to answer. Never told to a client."""
+
+
+class MovedError(Exception):
+    """What was asked for is elsewhere by now, at the address that this holds."""
 
 
 @dataclass(slots=True)
@@ -95,8 +108,43 @@ class Exchange:
             raise RequestError(f"the body is not what is read here: {error}") from error
 
     def repository(self, action: Action) -> Repository:
-        """The repository that the address names, if the actor may do that with it; errors as of `Hub.find`."""
-        return self.hub.find(self.actor, kind_of(self.path), f"{self.path['namespace']}/{self.path['name']}", action)
+        """The repository that the address names, if the actor may do that with it; errors as of `Hub.find`.
+
+        Raises:
+            MovedError: that is a name it had before, and the request only reads.
+        """
+        id = f"{self.path['namespace']}/{self.path['name']}"
+        found = self.hub.find(self.actor, kind_of(self.path), id, action)
+        if found.id.lower() != id.lower() and self.request.method in ("GET", "HEAD"):
+            raise MovedError(self._address_after_move(found))
+        return found
+
+    def form(self) -> dict[str, list[str]]:
+        """The body as fields of a form.
+
+        Raises:
+            RequestError: it is none.
+        """
+        try:
+            return parse_qs(self.body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        except ValueError as error:
+            raise RequestError(f"the body is not a form: {error}") from error
+
+    def next_page(self, path: str = "", **changes: str) -> dict[str, str]:
+        """A header that leads to the next page of a list.
+
+        Args:
+            path: of the address, if it is another.
+            changes: parameters of the query that differ.
+        """
+        kept = [(name, value) for name, value in self.query.multi_items() if name not in changes]
+        query = urlencode([*kept, *changes.items()])
+        return {"link": f'<{self.base}{path or self.raw_path}?{query}>; rel="next"'}
+
+    @property
+    def raw_path(self) -> str:
+        """The path as it was sent."""
+        return str(self.request.scope["raw_path"].decode("latin-1"))
 
     def flag(self, name: str) -> bool:
         """Whether a parameter of the query says yes, in any client's spelling."""
@@ -118,6 +166,17 @@ class Exchange:
     def address(self, repository: Repository) -> str:
         """Where a repository is seen."""
         return f"{self.base}/{repository.kind.prefix}{repository.id}"
+
+    def _address_after_move(self, repository: Repository) -> str:
+        parts = self.raw_path.split("/")
+        for at in range(1, len(parts) - 1):
+            namespace, name = unquote(parts[at]), unquote(parts[at + 1])
+            suffix = name[len(self.path["name"]) :]
+            if namespace == self.path["namespace"] and name.startswith(self.path["name"]) and suffix in ("", ".git"):
+                parts[at : at + 2] = [repository.namespace, repository.name + suffix]
+                break
+        query = self.request.url.query
+        return self.base + "/".join(parts) + (f"?{query}" if query else "")
 
     async def run(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
         """A function that waits for the disk, in a thread."""
@@ -168,6 +227,16 @@ def answer(content: Any, headers: Mapping[str, str] | None = None, status: int =
     return Response(orjson.dumps(content), status, headers, media_type="application/json")
 
 
+def done() -> Response:
+    """A reply that says no more than that it is so."""
+    return Response("OK", media_type="text/plain")
+
+
+def moment(seconds: float) -> str:
+    """Seconds since 1970 as clients read a time, to the millisecond."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
 class HubApp:
     """A layer around an application that answers the Hub's addresses and passes on the others.
 
@@ -197,7 +266,7 @@ class HubApp:
             await self._app(scope, receive, send)
             return
         try:
-            found = self._router.find(scope["method"], scope["raw_path"].decode("ascii"))
+            found = self._router.find(scope["method"], scope["raw_path"].decode("latin-1"))
             if isinstance(found, set):
                 await self._app(scope, receive, send)
                 return
@@ -207,6 +276,14 @@ class HubApp:
             if "token" in path:
                 scope["embedhub.shown_path"] = route.pattern
             response = await self._answer(Request(scope, receive), route, path)
+        except PassedOnError:
+            # Its request was counted, and it is to be known by the endpoint that answers.
+            scope["embedhub.counted"] = True
+            del scope["embedhub.endpoint"]
+            await self._app(scope, receive, send)
+            return
+        except MovedError as moved:
+            response = Response(status_code=307, headers={"location": str(moved)})
         except EmbedhubError as error:
             scope["embedhub.error"] = error.code
             response = _refusal(error)
@@ -255,11 +332,6 @@ class HubApp:
         if self._gate.anonymous_scope == "admin":
             return Actor(LOCAL_USER, "admin")
         return Actor()
-
-
-def _written_address(request: Request) -> str:
-    """The server's address as this client wrote it."""
-    return f"{request.url.scheme}://{quote(request.url.netloc, safe=':[]')}"
 
 
 async def _small_body(exchange: Exchange, limit: int) -> bytes:
