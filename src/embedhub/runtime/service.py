@@ -20,7 +20,8 @@ from embedhub.runtime.cache import VectorCache, job_key
 from embedhub.runtime.distribution import SIZES, Distribution
 from embedhub.runtime.loaded import LoadedModel, LoadedModels
 from embedhub.runtime.scheduler import Order, PackReport
-from embedhub.tasks import ClassifyTexts, EmbedTexts, Plan, Request, RerankTexts, prepare
+from embedhub.runtime.threads import Threads
+from embedhub.tasks import ClassifyTexts, DecodeTokens, EmbedTexts, Plan, Request, RerankTexts, TokenizeTexts, prepare
 
 _Result = TypeVar("_Result")
 
@@ -31,10 +32,16 @@ _SMALL_CHARACTERS = 20_000
 _SMALL_JOBS = 500
 _CHARACTERS_OF_A_TEXT = 100
 
+# More threads would only take turns.
+_THREADS = 4
+
 # What one request may make a tokeniser read, and the share of its tokens whose vectors it may ask for one by one: of
 # 384 numbers each, as JSON, 62,500 are a quarter of a gigabyte.
 _MOST_CHARACTERS = 1 << 28
 _TOKEN_VECTOR_SHARE = 128
+
+# What may be shown token by token: each takes twenty times the time of one that is only counted.
+_MOST_CHARACTERS_SHOWN = 2_000_000
 
 # A computation younger than this proves that the service works, and one that does not move on for so long is stuck.
 _HEALTHY_SECONDS = 10.0
@@ -118,17 +125,25 @@ class Service:
         config: the settings.
         models: names to load first; the first is the default model.
 
+    Attributes:
+        totals: what was done, by model.
+        json_threads: for whoever reads long requests and writes long answers.
+
     Use `start` and `close`, both in the loop that asks.
     """
 
     config: Settings
     models: Iterable[str] = ()
     totals: dict[str, Totals] = field(default_factory=dict)
+    json_threads: Threads = field(default_factory=lambda: Threads(_THREADS, "json"))
 
     def __post_init__(self) -> None:
         folder = self.config.home / "cache" if self.config.cache_disk_mb else None
         self.cache = VectorCache(self.config.cache_mb << 20, folder, self.config.cache_disk_mb << 20)
         self.loaded = LoadedModels(self.config, self.models, self._deliver, self._count_pack)
+        self._bulk_threads = Threads(_THREADS, "bulk")
+        # Nothing that is computed waits for what is only shown.
+        self._token_threads = Threads(1, "tokens")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._idle_check: asyncio.Task[None] | None = None
 
@@ -149,6 +164,8 @@ class Service:
         if self._idle_check is not None:
             self._idle_check.cancel()
         await self.loaded.close()
+        for threads in (self.json_threads, self._bulk_threads, self._token_threads):
+            threads.close()
         self.cache.close()
 
     async def run(self, model: str | None, request: Request, caller: Caller = Caller()) -> Answer:
@@ -199,7 +216,8 @@ class Service:
         ready = perf_counter()
         # A text costs something by itself, however short it is.
         size = self._characters_read(request, characters) + _CHARACTERS_OF_A_TEXT * len(request.texts)
-        plan = await _in_thread(size > _SMALL_CHARACTERS, lambda: prepare(loaded.model, request))
+        threads = self._token_threads if isinstance(request, TokenizeTexts | DecodeTokens) else self._bulk_threads
+        plan = await _in(threads, size > _SMALL_CHARACTERS, lambda: prepare(loaded.model, request))
         tokenized = perf_counter()
         total = int(plan.tokens.sum())
         if total > self.config.max_tokens:
@@ -212,7 +230,7 @@ class Service:
                 "allowed (a share of EMBEDHUB_MAX_TOKENS): send fewer texts at once"
             )
         outputs, order, cached = await self._outputs(loaded, plan, caller)
-        result = await _in_thread(len(plan.jobs) > _SMALL_JOBS, lambda: plan.finish(outputs))
+        result = await _in(self._bulk_threads, len(plan.jobs) > _SMALL_JOBS, lambda: plan.finish(outputs))
         timings = Timings(load=ready - start, tokenization=tokenized - ready, total=perf_counter() - start)
         if order is not None:
             timings.queue = order.started_at - order.queued_at
@@ -237,7 +255,7 @@ class Service:
             order = await self._compute(loaded, Order(caller.client, plan.jobs, of_tokens=plan.of_tokens))
             return order.outputs, order, 0
         slow = len(plan.jobs) > _SMALL_JOBS or self.cache.on_disk
-        keys, known = await _in_thread(slow, lambda: self._remembered(loaded, plan.jobs))
+        keys, known = await _in(self._bulk_threads, slow, lambda: self._remembered(loaded, plan.jobs))
         # A text that comes several times in a request is computed once.
         missing = {key: place for place, key in enumerate(keys) if known[place] is None}
         hits = len(keys) - len(missing)
@@ -248,7 +266,7 @@ class Service:
             return np.stack(known), None, hits  # type: ignore[arg-type]
         order = await self._compute(loaded, Order(caller.client, [plan.jobs[place] for place in missing.values()]))
         fresh = dict(zip(missing, order.outputs, strict=True))
-        await _in_thread(slow, lambda: self.cache.put(fresh))
+        await _in(self._bulk_threads, slow, lambda: self.cache.put(fresh))
         if hits == 0:
             return order.outputs, order, 0
         outputs = [fresh[key] if vector is None else vector for key, vector in zip(keys, known, strict=True)]
@@ -261,7 +279,7 @@ class Service:
     async def _compute(self, loaded: LoadedModel, order: Order) -> Order:
         order.waiter = asyncio.get_running_loop().create_future()
         try:
-            await _in_thread(len(order.jobs) > _SMALL_JOBS, lambda: loaded.scheduler.submit(order))
+            await _in(self._bulk_threads, len(order.jobs) > _SMALL_JOBS, lambda: loaded.scheduler.submit(order))
             await order.waiter
         except asyncio.CancelledError:
             loaded.scheduler.cancel(order)
@@ -301,6 +319,10 @@ class Service:
                 f"query and documents together are {read} characters to read, {_MOST_CHARACTERS} are allowed: shorten "
                 "the query or send fewer documents at once"
             )
+        if isinstance(request, TokenizeTexts) and read > _MOST_CHARACTERS_SHOWN:
+            raise RequestTooLargeError(
+                f"the tokens of {read} characters are asked for, {_MOST_CHARACTERS_SHOWN} are allowed: send fewer"
+            )
         return read
 
     def _totals(self, name: str) -> Totals:
@@ -319,6 +341,6 @@ def _wake(orders: list[Order]) -> None:
             order.waiter.set_result(None)
 
 
-async def _in_thread(large: bool, work: Callable[[], _Result]) -> _Result:
+async def _in(threads: Threads, large: bool, work: Callable[[], _Result]) -> _Result:
     """Large work in a thread, small work at once: a thread costs more than tokenising a sentence."""
-    return await asyncio.to_thread(work) if large else work()
+    return await threads.run(work) if large else work()

@@ -10,16 +10,17 @@ from urllib.parse import parse_qs
 
 from embedhub.errors import RequestError
 from embedhub.server.dialects.hf import wire
-from embedhub.server.endpoint import Call, Endpoint, Reply
+from embedhub.server.endpoint import Call, Endpoint, Reply, written
 
 
 async def infer(call: Call) -> Reply:
     """What the inputs ask for."""
-    body = _body(call)
+    body = await _body(call)
     chosen = wire.options(body)
     work = wire.work(body, call.path.get("task", ""), of_classifier=await _is_classifier(call))
     caller = call.caller(use_cache=chosen.use_cache is not False, wait=_waits(call, chosen))
-    return wire.reply(await call.service.run(_model(call), work.request, caller), work)
+    answer = await call.service.run(_model(call), work.request, caller)
+    return await written(call.service, answer, lambda: wire.reply(answer, work))
 
 
 async def model_info(call: Call) -> Reply:
@@ -30,9 +31,9 @@ async def model_info(call: Call) -> Reply:
     return wire.model_info(name, spec, query.get("expand[]", []) + query.get("expand", []))
 
 
-def _body(call: Call) -> Any:
+async def _body(call: Call) -> Any:
     if not wire.is_text(call.body, call.headers.get("content-type", "")):
-        return call.json(wire.Body)
+        return await call.read(wire.Body)
     try:
         return call.body.decode()
     except UnicodeDecodeError as error:
