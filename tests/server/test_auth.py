@@ -247,7 +247,7 @@ def test_limits_tell_when_to_come_back(tmp_path: Path, tiny_folder: Path) -> Non
 
 
 def test_daily_tokens_survive_a_restart(tmp_path: Path, tiny_folder: Path) -> None:
-    flags = ("--daily-tokens", "3")
+    flags = ("--daily-tokens", "4")
     with running(tmp_path, tiny_folder, *flags) as server:
         assert server.embed().status_code == 200
         refusal = server.embed()

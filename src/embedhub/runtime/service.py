@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from embedhub.config import Settings
 from embedhub.engine.packing import Job
-from embedhub.errors import RequestTimeoutError, RequestTooLargeError
+from embedhub.errors import EmbedhubError, RequestTimeoutError, RequestTooLargeError
 from embedhub.runtime.cache import VectorCache, job_key
 from embedhub.runtime.distribution import SIZES, Distribution
 from embedhub.runtime.loaded import LoadedModel, LoadedModels
@@ -61,11 +61,14 @@ class Caller:
         client: requests of one client wait for each other's turns as one.
         use_cache: take vectors that were computed before.
         wait: wait for a model that is not loaded yet.
+        charge: told how many tokens a request has before they are computed, and may refuse; told as many less than none
+            when the service fails to compute them.
     """
 
     client: str = ""
     use_cache: bool = True
     wait: bool = True
+    charge: Callable[[int], None] = lambda tokens: None
 
 
 @dataclass(slots=True)
@@ -86,7 +89,8 @@ class Answer:
     Attributes:
         result: as the task's plan gives it.
         loaded: the model that made it.
-        tokens: tokens of each input.
+        tokens: tokens of each input, whole.
+        read_tokens: tokens that were read of all inputs, computed now or before.
         truncated: numbers of the inputs of which only a part was read.
         characters: characters of all inputs.
         cached: jobs that were computed before.
@@ -98,6 +102,7 @@ class Answer:
     result: Any
     loaded: LoadedModel
     tokens: np.ndarray[Any, np.dtype[np.int64]]
+    read_tokens: int
     truncated: list[int]
     characters: int
     cached: int
@@ -217,7 +222,7 @@ class Service:
         # A text costs something by itself, however short it is.
         size = self._characters_read(request, characters) + _CHARACTERS_OF_A_TEXT * len(request.texts)
         threads = self._token_threads if isinstance(request, TokenizeTexts | DecodeTokens) else self._bulk_threads
-        plan = await _in(threads, size > _SMALL_CHARACTERS, lambda: prepare(loaded.model, request))
+        plan, read = await _in(threads, size > _SMALL_CHARACTERS, lambda: _planned(loaded, request))
         tokenized = perf_counter()
         total = int(plan.tokens.sum())
         if total > self.config.max_tokens:
@@ -229,7 +234,13 @@ class Service:
                 f"the vectors of {total} tokens are asked for, {self.config.max_tokens // _TOKEN_VECTOR_SHARE} are "
                 "allowed (a share of EMBEDHUB_MAX_TOKENS): send fewer texts at once"
             )
-        outputs, order, cached = await self._outputs(loaded, plan, caller)
+        # Before it is computed: others of the same caller that come meanwhile find it charged.
+        caller.charge(read)
+        try:
+            outputs, order, cached = await self._outputs(loaded, plan, caller)
+        except EmbedhubError:
+            caller.charge(-read)
+            raise
         result = await _in(self._bulk_threads, len(plan.jobs) > _SMALL_JOBS, lambda: plan.finish(outputs))
         timings = Timings(load=ready - start, tokenization=tokenized - ready, total=perf_counter() - start)
         if order is not None:
@@ -239,6 +250,7 @@ class Service:
             result=result,
             loaded=loaded,
             tokens=plan.tokens,
+            read_tokens=read,
             truncated=np.flatnonzero(plan.truncated).tolist(),
             characters=characters,
             cached=cached,
@@ -339,6 +351,12 @@ def _wake(orders: list[Order]) -> None:
     for order in orders:
         if not order.waiter.done():
             order.waiter.set_result(None)
+
+
+def _planned(loaded: LoadedModel, request: Request) -> tuple[Plan[Any], int]:
+    """The request's plan, and how many tokens it reads."""
+    plan = prepare(loaded.model, request)
+    return plan, plan.read_tokens
 
 
 async def _in(threads: Threads, large: bool, work: Callable[[], _Result]) -> _Result:

@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -65,6 +66,7 @@ class Call:
         body: as sent, decompressed.
         identity: whose token it brought.
         client: whose turn it is in the queue.
+        charge: counts tokens against what the client may use; see `Caller`.
     """
 
     service: Service
@@ -74,6 +76,7 @@ class Call:
     body: bytes
     identity: Identity
     client: str
+    charge: Callable[[int], None] = lambda tokens: None
 
     def json(self, type: type[Type] | Any) -> Any:
         """The body as that type.
@@ -131,6 +134,7 @@ class Call:
             client=self.client,
             use_cache=use_cache and self.headers.get("x-use-cache", "").lower() not in ("false", "0"),
             wait=wait or self.headers.get("x-wait-for-model", "").lower() in ("true", "1"),
+            charge=self.charge,
         )
 
 
@@ -147,7 +151,7 @@ class Reply:
 
 async def written(service: Service, answer: Answer, write: Callable[[], Reply]) -> Reply:
     """The reply that a function writes, without holding up others while it writes a long one."""
-    if len(answer.tokens) <= _MANY_TEXTS and int(answer.tokens.sum()) <= _MANY_TOKENS:
+    if len(answer.tokens) <= _MANY_TEXTS and answer.read_tokens <= _MANY_TOKENS:
         return write()
     return await service.json_threads.run(write)
 
@@ -243,13 +247,11 @@ class EndpointApp:
                 body=body,
                 identity=identity,
                 client=identity.user or address,
+                charge=partial(self._gate.quota.charge, identity.account, address),
             )
-            reply = await _unless_disconnected(self.endpoint.answer(call), receive)
+            return await _unless_disconnected(self.endpoint.answer(call), receive)
         finally:
             self._bodies.release(body)
-        if reply.answer is not None:
-            self._gate.quota.spend(identity.account, address, int(reply.answer.tokens.sum()))
-        return reply
 
 
 class _DisconnectedError(Exception):

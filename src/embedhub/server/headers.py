@@ -19,7 +19,7 @@ def answer_headers(answer: Answer, *, compute_time_in_seconds: bool = False) -> 
         "x-compute-type": "cpu",
         "x-compute-time": f"{compute:.3f}" if compute_time_in_seconds else _milliseconds(compute),
         "x-compute-characters": str(answer.characters),
-        "x-compute-tokens": str(int(answer.tokens.sum())),
+        "x-compute-tokens": str(answer.read_tokens),
         "x-total-time": _milliseconds(times.total),
         "x-tokenization-time": _milliseconds(times.tokenization),
         "x-queue-time": _milliseconds(times.queue),

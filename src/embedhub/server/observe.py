@@ -102,7 +102,7 @@ def _observation(scope: Scope, status: int, seconds: float) -> Observation:
         reply.headers.get("x-error-code", "") if reply is not None and status >= 400 else "",
         answer,
         len(answer.tokens) if answer is not None else 0,
-        int(answer.tokens.sum()) if answer is not None else 0,
+        answer.read_tokens if answer is not None else 0,
     )
 
 

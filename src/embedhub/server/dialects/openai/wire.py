@@ -74,7 +74,7 @@ class EmbeddingRequest(msgspec.Struct):
 
 
 class Usage(msgspec.Struct):
-    """Tokens that the model's tokenizer made of the inputs, those that did not fit included."""
+    """Tokens of the model's tokenizer that it read: what is cut away of a long text is not counted."""
 
     prompt_tokens: int
     total_tokens: int
@@ -158,7 +158,7 @@ def task_request(items: Sequence[str] | Sequence[list[int]], body: EmbeddingRequ
 def reply(answer: Answer, body: EmbeddingRequest) -> Reply:
     """The vectors as OpenAI's list."""
     vectors = np.ascontiguousarray(answer.result, "<f4")
-    tokens = int(answer.tokens.sum())
+    tokens = answer.read_tokens
     rest = {
         "model": body.model or answer.loaded.name,
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
