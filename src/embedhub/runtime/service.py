@@ -32,6 +32,9 @@ _SMALL_CHARACTERS = 20_000
 _SMALL_JOBS = 500
 _CHARACTERS_OF_A_TEXT = 100
 
+# Vectors that may wait to be written to the disk; what comes meanwhile is kept in memory only.
+_MOST_UNWRITTEN = 40_000
+
 # More threads would only take turns.
 _THREADS = 4
 
@@ -149,6 +152,9 @@ class Service:
         self._bulk_threads = Threads(_THREADS, "bulk")
         # Nothing that is computed waits for what is only shown.
         self._token_threads = Threads(1, "tokens")
+        # The disk may be slow or locked: nothing else waits for it, and what is looked up not for what is written.
+        self._reading, self._writing = Threads(1, "cache reader"), Threads(1, "cache writer")
+        self._unwritten: dict[asyncio.Task[None], int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._idle_check: asyncio.Task[None] | None = None
 
@@ -169,7 +175,9 @@ class Service:
         if self._idle_check is not None:
             self._idle_check.cancel()
         await self.loaded.close()
-        for threads in (self.json_threads, self._bulk_threads, self._token_threads):
+        if self._unwritten:
+            await asyncio.wait(self._unwritten)
+        for threads in (self.json_threads, self._bulk_threads, self._token_threads, self._reading, self._writing):
             threads.close()
         self.cache.close()
 
@@ -266,8 +274,10 @@ class Service:
         if plan.of_tokens or not self.cache.enabled or not caller.use_cache:
             order = await self._compute(loaded, Order(caller.client, plan.jobs, of_tokens=plan.of_tokens))
             return order.outputs, order, 0
-        slow = len(plan.jobs) > _SMALL_JOBS or self.cache.on_disk
-        keys, known = await _in(self._bulk_threads, slow, lambda: self._remembered(loaded, plan.jobs))
+        many = len(plan.jobs) > _SMALL_JOBS
+        keys, known = await _in(self._bulk_threads, many, lambda: self._remembered(loaded, plan.jobs))
+        if self.cache.on_disk and any(vector is None for vector in known):
+            known = await self._reading.run(lambda: self.cache.get(keys, loaded.model.encoder.width))
         # A text that comes several times in a request is computed once.
         missing = {key: place for place, key in enumerate(keys) if known[place] is None}
         hits = len(keys) - len(missing)
@@ -278,7 +288,8 @@ class Service:
             return np.stack(known), None, hits  # type: ignore[arg-type]
         order = await self._compute(loaded, Order(caller.client, [plan.jobs[place] for place in missing.values()]))
         fresh = dict(zip(missing, order.outputs, strict=True))
-        await _in(self._bulk_threads, slow, lambda: self.cache.put(fresh))
+        kept = await _in(self._bulk_threads, many, lambda: self.cache.remember(fresh))
+        self._store(kept)
         if hits == 0:
             return order.outputs, order, 0
         outputs = [fresh[key] if vector is None else vector for key, vector in zip(keys, known, strict=True)]
@@ -286,7 +297,14 @@ class Service:
 
     def _remembered(self, loaded: LoadedModel, jobs: Sequence[Job]) -> tuple[list[bytes], list[Floats | None]]:
         keys = [job_key(job, loaded.namespace) for job in jobs]
-        return keys, self.cache.get(keys, loaded.model.encoder.width)
+        return keys, self.cache.recall(keys)
+
+    def _store(self, vectors: dict[bytes, Floats]) -> None:
+        """Have vectors written to the disk, if there is one, for which nobody waits; not if too many wait already."""
+        if self.cache.on_disk and sum(self._unwritten.values()) < _MOST_UNWRITTEN:
+            writing = asyncio.get_running_loop().create_task(self._writing.run(lambda: self.cache.store(vectors)))
+            self._unwritten[writing] = len(vectors)
+            writing.add_done_callback(self._unwritten.pop)
 
     async def _compute(self, loaded: LoadedModel, order: Order) -> Order:
         order.waiter = asyncio.get_running_loop().create_future()
