@@ -356,7 +356,14 @@ class Service:
         return read
 
     def _totals(self, name: str) -> Totals:
-        return self.totals.setdefault(name, Totals())
+        found = self.totals.get(name)
+        if found is None:
+            found = self.totals[name] = Totals()
+            # Names come from requests: only those of models that are still here are kept.
+            here = {name, *(loaded.name for loaded in self.loaded.ready)}
+            for other in self.totals.keys() - here:
+                self.totals.pop(other, None)
+        return found
 
     def _count_pack(self, name: str, pack: PackReport) -> None:
         totals = self._totals(name)

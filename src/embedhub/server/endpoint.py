@@ -20,7 +20,7 @@ from embedhub.errors import EmbedhubError, RequestError, RequestTooLargeError, S
 from embedhub.runtime.service import Answer, Caller, Service
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.errors import Failure, failure_of
-from embedhub.server.headers import answer_headers
+from embedhub.server.headers import answer_headers, request_headers
 from embedhub.server.json_size import json_size, most_json_size
 from embedhub.server.limits import Bodies
 
@@ -233,7 +233,7 @@ class EndpointApp:
         return reply
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = request_headers(scope["headers"])
         address = (scope.get("client") or ("", 0))[0]
         identity = self._gate.admit(headers, self.endpoint.scope, address)
         scope["embedhub.user"] = identity.user
