@@ -63,6 +63,12 @@ class Settings:
         parse=text,
         help="Model used when none is named: an id or a folder.",
     )
+    models: tuple[str, ...] = _setting(
+        (),
+        env="EMBEDHUB_MODELS",
+        parse=names,
+        help="Models that a server loads first, with commas between, the default one first; without, EMBEDHUB_MODEL.",
+    )
     dtype: str = _setting(
         "auto",
         env="EMBEDHUB_DTYPE",

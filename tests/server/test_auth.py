@@ -258,8 +258,10 @@ def test_the_first_token_closes_a_server_that_runs(tmp_path: Path, tiny_folder: 
     with running(tmp_path, tiny_folder) as server:
         assert server.embed().status_code == 200
         token, _ = server.accounts().create_token("alice", "read")
+        assert "first token" not in server.told()
         assert eventually(lambda: server.embed().status_code == 401, 3)
         assert server.embed(token).status_code == 200
+        assert server.told().count("the first token was made") == 1
 
 
 def test_another_address_needs_a_token_or_leave(tmp_path: Path, tiny_folder: Path) -> None:

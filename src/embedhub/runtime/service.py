@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from embedhub.config import Settings
 from embedhub.engine.packing import Job
 from embedhub.errors import EmbedhubError, RequestTimeoutError, RequestTooLargeError
+from embedhub.runtime.aliases import alias_told
 from embedhub.runtime.cache import VectorCache, job_key
 from embedhub.runtime.distribution import SIZES, Distribution
 from embedhub.runtime.loaded import LoadedModel, LoadedModels
@@ -197,8 +198,9 @@ class Service:
         characters = self._check_size(request.texts)
         limit = asyncio.timeout(self.config.answer_seconds)
         try:
-            async with limit, self.loaded.use(model, wait=caller.wait) as loaded:
-                return await self._answer(loaded, request, caller, characters, start)
+            with alias_told(model, self.config):
+                async with limit, self.loaded.use(model, wait=caller.wait) as loaded:
+                    return await self._answer(loaded, request, caller, characters, start)
         except TimeoutError as error:
             if not limit.expired():
                 raise

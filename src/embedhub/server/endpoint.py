@@ -16,7 +16,14 @@ import msgspec
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from embedhub.errors import EmbedhubError, RequestError, RequestTooLargeError, ShuttingDownError
+from embedhub.errors import (
+    EmbedhubError,
+    ModelError,
+    ModelNotFoundError,
+    RequestError,
+    RequestTooLargeError,
+    ShuttingDownError,
+)
 from embedhub.runtime.service import Answer, Caller, Service
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.errors import Failure, failure_of
@@ -227,6 +234,9 @@ class EndpointApp:
 
     def _refusal(self, error: EmbedhubError) -> Reply:
         failure = failure_of(error)
+        if isinstance(error, ModelError) and not isinstance(error, ModelNotFoundError):
+            # Whoever can mend it needs the whole path, which the client is not told.
+            logger.warning("%s", error)
         reply = self.endpoint.fail(failure)
         reply.status = failure.status
         reply.headers |= failure.headers

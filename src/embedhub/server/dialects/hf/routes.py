@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from embedhub.errors import RequestError
+from embedhub.runtime.aliases import alias_told
 from embedhub.server.dialects.hf import wire
 from embedhub.server.endpoint import Call, Endpoint, Reply, written
 
@@ -26,7 +27,8 @@ async def infer(call: Call) -> Reply:
 async def model_info(call: Call) -> Reply:
     """Whether a model can be used here, and for what."""
     name = _model(call) or ""
-    spec = await call.service.loaded.describe(name)
+    with alias_told(name, call.service.config):
+        spec = await call.service.loaded.describe(name)
     query = parse_qs(call.query.decode("latin-1"))
     return wire.model_info(name, spec, query.get("expand[]", []) + query.get("expand", []))
 
@@ -48,7 +50,9 @@ def _model(call: Call) -> str | None:
 async def _is_classifier(call: Call) -> bool:
     """Whether the model labels texts. One that is still to be downloaded is taken for one that embeds."""
     loaded = call.service.loaded
-    spec = await loaded.describe(_model(call) or loaded.default)
+    name = _model(call) or loaded.default
+    with alias_told(name, call.service.config):
+        spec = await loaded.describe(name)
     return spec is not None and spec.kind == "classifier"
 
 
