@@ -5,6 +5,7 @@ back no model that is here. Refuses to load any.
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from embedhub.config import Settings
 from embedhub.errors import ModelNotFoundError
 from embedhub.models import ModelSpec, find_model, installed_models
 from embedhub.models.wanted import is_model_id, is_revision, read_wanted
+
+logger = logging.getLogger(__name__)
 
 # A name that was not there is taken for not there that long, and of so many names this is remembered. To look costs
 # milliseconds, and a Hub seconds; what is pulled meanwhile shall not be missed for long.
@@ -101,6 +104,7 @@ class ModelFinder:
         found = await self.look(name)
         if found is not None:
             return found
+        logger.info("%s is not here: looking for it at %s", name, self._config.endpoint)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._downloads, self._search, name, self._config)
         except ModelNotFoundError as miss:
