@@ -81,7 +81,8 @@ class Answer:
         result: as the task's plan gives it.
         loaded: the model that made it.
         tokens: tokens of each input.
-        truncated: numbers of the inputs of which only a part was read.
+        truncated: numbers of the inputs of which only a part was read; what they are compared with is none of them.
+        query_truncated: whether only a part of that was read.
         characters: characters of all inputs.
         cached: jobs that were computed before.
         jobs: jobs in all.
@@ -97,6 +98,7 @@ class Answer:
     cached: int
     jobs: int
     method: str
+    query_truncated: bool
     timings: Timings
 
 
@@ -231,6 +233,7 @@ class Service:
             cached=cached,
             jobs=len(plan.jobs),
             method=plan.method,
+            query_truncated=plan.query_truncated,
             timings=timings,
         )
 
