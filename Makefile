@@ -9,7 +9,7 @@ DEMO := .demo
 JAVASCRIPT := tests/server/javascript
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients test-reference fuzz check format bench bench-full bench-serve bench-serve-long bench-hub clean
+.PHONY: help demo test test-clients test-reference fuzz check format bench bench-full bench-memory bench-serve bench-serve-long bench-hub clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -67,6 +67,9 @@ bench: $(REFERENCE)/installed ## Measure beside sentence-transformers and fastem
 
 bench-full: $(REFERENCE)/installed ## The same with the jobs of 100,000 and 1,000,000 rows (hours)
 	$(REFERENCE)/bin/python benchmarks/bench.py --full --memory 10000 100000 1000000
+
+bench-memory: $(VENV)/installed ## Whether a job's memory grows from 100,000 to 1,000,000 rows (about half an hour)
+	$(BIN)/python benchmarks/memory.py
 
 $(INFINITY)/installed:
 	$(PYTHON) -m venv $(INFINITY)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
 
@@ -56,13 +55,18 @@ class TokenizedInput:
         ids: one whole input, special tokens included.
         types: which text of the pair each token belongs to, 0 or 1; zeros where the model is not told.
         tokens: tokens of the whole text or pair, special tokens included.
-        truncated: whether it was cut.
+        cut: whether the first text lost tokens, and the second.
     """
 
     ids: list[int]
     types: list[int]
     tokens: int
-    truncated: bool
+    cut: tuple[bool, bool] = (False, False)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether any of it was cut."""
+        return any(self.cut)
 
 
 class ModelTokenizer:
@@ -224,33 +228,39 @@ class PairTokenizer(ModelTokenizer):
         self._tokenizer.no_truncation()
         path = spec.folder / "tokenizer_config.json"
         settings = read_object(path)
-        self._keeps_end = text(settings, "truncation_side", path) == "left"
+        self._usual_keep = "end" if text(settings, "truncation_side", path) == "left" else "start"
         self._gives_types = _gives_types(settings)
 
-    def tokenize(self, inputs: Sequence[str | tuple[str, str]]) -> list[TokenizedInput]:
-        """Token ids and types of each text or pair."""
-        return [self._input(encoding) for encoding in self._encode(inputs, self._tokenizer)]
+    def tokenize(self, inputs: Sequence[str | tuple[str, str]], *, keep: str | None = None) -> list[TokenizedInput]:
+        """Token ids and types of each text or pair.
 
-    def _input(self, encoding: Any) -> TokenizedInput:
+        Args:
+            inputs: the texts and pairs.
+            keep: `start` or `end`: which part of a long text stays; None does as the tokenizer's settings say.
+        """
+        chosen = keep or self._usual_keep
+        return [self._input(encoding, chosen) for encoding in self._encode(inputs, self._tokenizer)]
+
+    def _input(self, encoding: Any, keep: str) -> TokenizedInput:
         ids: list[int] = encoding.ids
         types: list[int] = encoding.type_ids if self._gives_types else [0] * len(ids)
         if len(ids) > self.max_tokens:
-            kept = self._kept(encoding).tolist()
-            return TokenizedInput([ids[place] for place in kept], [types[place] for place in kept], len(ids), True)
+            kept, cut = self._kept(encoding, keep)
+            return TokenizedInput([ids[place] for place in kept], [types[place] for place in kept], len(ids), cut)
         if not ids:
             # An empty text, and a tokenizer without special tokens.
-            return TokenizedInput([self.filler], [0], 0, False)
-        return TokenizedInput(ids, types, len(ids), False)
+            return TokenizedInput([self.filler], [0], 0)
+        return TokenizedInput(ids, types, len(ids))
 
-    def _kept(self, encoding: Any) -> NDArray[np.int64]:
-        """The places of an input's tokens that stay."""
+    def _kept(self, encoding: Any, keep: str) -> tuple[list[int], tuple[bool, bool]]:
+        """The places of an input's tokens that stay, and which of its texts lost some."""
         texts = np.array([-1 if each is None else each for each in encoding.sequence_ids])
         stays = texts < 0
         places = [np.flatnonzero(texts == number) for number in (0, 1)]
         lengths = kept_lengths(len(places[0]), len(places[1]), self.max_tokens - int(stays.sum()))
         for own, length in zip(places, lengths, strict=True):
-            stays[own[len(own) - length :] if self._keeps_end else own[:length]] = True
-        return np.flatnonzero(stays)
+            stays[own[len(own) - length :] if keep == "end" else own[:length]] = True
+        return np.flatnonzero(stays).tolist(), (lengths[0] < len(places[0]), lengths[1] < len(places[1]))
 
 
 def kept_lengths(first: int, second: int, room: int) -> tuple[int, int]:

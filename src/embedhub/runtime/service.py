@@ -19,6 +19,7 @@ from embedhub.errors import EmbedhubError, RequestTimeoutError, RequestTooLargeE
 from embedhub.runtime.aliases import alias_told
 from embedhub.runtime.cache import VectorCache, job_key
 from embedhub.runtime.distribution import SIZES, Distribution
+from embedhub.runtime.finding import Sources
 from embedhub.runtime.loaded import LoadedModel, LoadedModels
 from embedhub.runtime.scheduler import Order, PackReport
 from embedhub.runtime.threads import Threads
@@ -95,7 +96,8 @@ class Answer:
         loaded: the model that made it.
         tokens: tokens of each input, whole.
         read_tokens: tokens that were read of all inputs, computed now or before.
-        truncated: numbers of the inputs of which only a part was read.
+        truncated: numbers of the inputs of which only a part was read; what they are compared with is none of them.
+        query_truncated: whether only a part of that was read.
         characters: characters of all inputs.
         cached: jobs that were computed before.
         jobs: jobs in all.
@@ -112,6 +114,7 @@ class Answer:
     cached: int
     jobs: int
     method: str
+    query_truncated: bool
     timings: Timings
 
 
@@ -133,6 +136,7 @@ class Service:
     Args:
         config: the settings.
         models: names to load first; the first is the default model.
+        sources: where models come from.
 
     Attributes:
         totals: what was done, by model.
@@ -145,11 +149,14 @@ class Service:
     models: Iterable[str] = ()
     totals: dict[str, Totals] = field(default_factory=dict)
     json_threads: Threads = field(default_factory=lambda: Threads(_THREADS, "json"))
+    sources: Sources = Sources()
 
     def __post_init__(self) -> None:
         folder = self.config.home / "cache" if self.config.cache_disk_mb else None
         self.cache = VectorCache(self.config.cache_mb << 20, folder, self.config.cache_disk_mb << 20)
-        self.loaded = LoadedModels(self.config, self.models, self._deliver, self._count_pack)
+        self.loaded = LoadedModels(
+            self.config, self.models, self._deliver, self._count_pack, forget=self._forget, sources=self.sources
+        )
         self._bulk_threads = Threads(_THREADS, "bulk")
         # Nothing that is computed waits for what is only shown.
         self._token_threads = Threads(1, "tokens")
@@ -266,6 +273,7 @@ class Service:
             cached=cached,
             jobs=len(plan.jobs),
             method=plan.method,
+            query_truncated=plan.query_truncated,
             timings=timings,
         )
 
@@ -358,14 +366,10 @@ class Service:
         return read
 
     def _totals(self, name: str) -> Totals:
-        found = self.totals.get(name)
-        if found is None:
-            found = self.totals[name] = Totals()
-            # Names come from requests: only those of models that are still here are kept.
-            here = {name, *(loaded.name for loaded in self.loaded.ready)}
-            for other in self.totals.keys() - here:
-                self.totals.pop(other, None)
-        return found
+        return self.totals.setdefault(name, Totals())
+
+    def _forget(self, name: str) -> None:
+        self.totals.pop(name, None)
 
     def _count_pack(self, name: str, pack: PackReport) -> None:
         totals = self._totals(name)

@@ -51,6 +51,8 @@ def answer_headers(answer: Answer, *, compute_time_in_seconds: bool = False) -> 
     }
     if answer.truncated:
         headers["x-truncated"] = ",".join(map(str, answer.truncated[:_LISTED]))
+    if answer.query_truncated:
+        headers["x-truncated-query"] = "true"
     if answer.method:
         headers["x-method"] = answer.method
     return headers

@@ -132,8 +132,8 @@ class RequestMetrics:
         name = answer.loaded.name
         self._texts[name] += seen.texts
         self._tokens[name] += seen.tokens
-        if answer.truncated:
-            self._truncated[name] += len(answer.truncated)
+        if answer.truncated or answer.query_truncated:
+            self._truncated[name] += len(answer.truncated) + answer.query_truncated
         alone = seen.texts == 1
         if alone:
             self._input_tokens.add(seen.tokens)

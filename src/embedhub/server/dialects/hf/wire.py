@@ -240,10 +240,10 @@ def _parameters(said: InferenceRequest) -> Parameters:
 
 def _long_texts(asked: Parameters) -> dict[str, str]:
     """What becomes of long texts. Cutting on the left keeps the end."""
-    return {
-        "long_texts": "error" if asked.truncate is False else "truncate",
-        "long_texts_keep": "end" if asked.truncation_direction in ("left", "Left") else "start",
-    }
+    found = {"long_texts": "error" if asked.truncate is False else "truncate"}
+    if asked.truncation_direction is not None:
+        found["long_texts_keep"] = "end" if asked.truncation_direction in ("left", "Left") else "start"
+    return found
 
 
 def _embedding(texts: list[str], asked: Parameters, task: str, *, single: bool) -> Work:
@@ -321,9 +321,7 @@ def _given(pair: Text) -> str | tuple[str, str]:
 
 def _classification(inputs: Sequence[str | tuple[str, str]], asked: Parameters) -> Work:
     function = "identity" if asked.function_to_apply == "none" else asked.function_to_apply
-    request = ClassifyTexts(
-        inputs, top_k=asked.top_k, function=function, long_texts="error" if asked.truncate is False else "truncate"
-    )
+    request = ClassifyTexts(inputs, top_k=asked.top_k, function=function, **_long_texts(asked))
 
     # A list of lists also for one text: both official clients take its first element.
     def show(labels: list[list[Labelled]]) -> bytes:

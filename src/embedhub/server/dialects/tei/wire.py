@@ -272,7 +272,8 @@ def classify_request(body: PredictRequest) -> tuple[ClassifyTexts, bool]:
     """
     inputs, lone = pairs_of(body)
     function = "identity" if body.raw_scores else None
-    return ClassifyTexts(inputs, function=function, long_texts=body.long_texts), lone
+    request = ClassifyTexts(inputs, function=function, long_texts=body.long_texts, long_texts_keep=body.long_texts_keep)
+    return request, lone
 
 
 def pairs_of(body: PredictRequest) -> tuple[list[str | tuple[str, str]], bool]:
