@@ -170,7 +170,7 @@ def test_a_model_is_exported(environment: dict[str, str], tmp_path: Path) -> Non
     sizes = {path: (tmp_path / "out" / path).stat().st_size for path in found["files"]}
     assert found == {"folder": "out", "files": sizes}
     assert [path for path in sizes if path.startswith("onnx/")] == ["onnx/model_quantized.onnx"]
-    assert b"not empty" in run(environment, *words, cwd=tmp_path, status=2).stderr
+    assert b"there already" in run(environment, *words, cwd=tmp_path, status=2).stderr
     nothing = run(environment, *words[:-1], "other", "--no-float32", "--no-quantized", cwd=tmp_path, status=2)
     assert nothing.stderr.count(b"\n") == 1
     assert b"onnx/model.onnx" in run(environment, *words[:-1], "other", cwd=tmp_path).stdout

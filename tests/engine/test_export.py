@@ -1,6 +1,7 @@
 """Exported ONNX files in ONNX Runtime, which browsers run, beside the engine's own vectors."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from tests.engine.checkpoints import write_bert, write_classifier, write_family
+from tests.engine.checkpoints import write_bert, write_classifier, write_family, write_tokenizer
 from tests.engine.golden import golden_texts
 
 from embedhub import Classifier, Model
 from embedhub.choices import OnnxForm
 from embedhub.config import Settings
 from embedhub.engine.calibration import sample_texts
-from embedhub.engine.export import eight_bits, wire
+from embedhub.engine.export import eight_bits, onnx_files, wire
 from embedhub.engine.export.onnx_files import kept_onnx, onnx_graph
 from embedhub.engine.export.translation import Exact, Weighty
 from embedhub.engine.graphs import ARCHITECTURES
@@ -114,8 +115,6 @@ def test_the_inputs_and_outputs_that_others_expect(tmp_path: Path) -> None:
 def test_classifiers_give_logits(
     inputs: list[str] | None, weighty: type[Weighty], tmp_path: Path, offline: Settings
 ) -> None:
-    from tests.engine.checkpoints import write_tokenizer
-
     folder = write_classifier(tmp_path / "model", labels=3)
     write_tokenizer(folder, max_tokens=48, inputs=inputs)
     classifier = Classifier(folder, dtype="f32", config=offline)
@@ -152,6 +151,20 @@ def test_a_file_is_made_once_and_anew_when_the_model_changed(tmp_path: Path) -> 
     assert kept_onnx(read_spec(folder, id="another name"), OnnxForm.FLOAT32, tmp_path).stat().st_mtime_ns == made
     write_bert(folder, seed=9)
     assert kept_onnx(read_spec(folder, id="tiny"), OnnxForm.FLOAT32, tmp_path) != first
+
+
+def test_of_several_who_want_a_file_one_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = read_spec(write_bert(tmp_path / "model"), id="tiny")
+    made: list[str] = []
+
+    def counting(spec: ModelSpec, weighty: Weighty) -> wire.OnnxGraph:
+        made.append(spec.id)
+        return onnx_graph(spec, weighty)
+
+    monkeypatch.setattr(onnx_files, "onnx_graph", counting)
+    with ThreadPoolExecutor(4) as pool:
+        places = set(pool.map(lambda _: kept_onnx(spec, OnnxForm.QUANTIZED, tmp_path), range(4)))
+    assert len(places) == len(made) == 1
 
 
 def test_nothing_is_left_of_a_file_that_could_not_be_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

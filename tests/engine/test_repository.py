@@ -149,6 +149,7 @@ def test_the_card_is_true(tmp_path: Path, offline: Settings) -> None:
     # Transformers.js would pool this otherwise.
     assert "ask an" in card(pooling=("weightedmean",))[1].lower()
     assert card(licence='"; evil: [')[0]["license"] == '"; evil: ['
+    assert "\n# evil" not in card(architecture="bert\n# evil")[1]
     assert card(kind="classifier", labels=("a",))[0]["pipeline_tag"] == "text-ranking"
 
 
@@ -165,7 +166,7 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path, offline: Settin
     paths = write_repository(spec, out, offline, [OnnxForm.QUANTIZED])
     assert sorted(path for path in out.rglob("*") if path.is_file()) == sorted(paths)
     assert not (out / "onnx" / "model.onnx").exists()
-    with pytest.raises(SettingError, match="not empty"):
+    with pytest.raises(SettingError, match="there already"):
         write_repository(spec, out, offline, FORMS)
     with pytest.raises(SettingError, match="float32"):
         write_repository(spec, tmp_path / "other", offline, [])

@@ -76,7 +76,7 @@ def _facts(spec: ModelSpec) -> str:
     else:
         gives = f"{spec.dimensions} dimensions, pooling {'+'.join(spec.pooling)}"
         gives += ", length one" if spec.normalize else ""
-    return f"{spec.architecture}; {gives}; reads {spec.max_tokens} tokens.\n"
+    return f"{' '.join(spec.architecture.split())}; {gives}; reads {spec.max_tokens} tokens.\n"
 
 
 def _snippet(spec: ModelSpec, name: str) -> str:

@@ -97,7 +97,7 @@ def write_repository(spec: ModelSpec, folder: Path, settings: Settings, forms: C
 
     Args:
         spec: the model.
-        folder: a place where nothing is, or an empty folder.
+        folder: a place where nothing is.
         settings: where derived files are kept.
         forms: which ONNX files.
 
@@ -111,8 +111,8 @@ def write_repository(spec: ModelSpec, folder: Path, settings: Settings, forms: C
     """
     if not forms:
         raise SettingError(f"no ONNX file was asked for; name at least one of {', '.join(ONNX_FILES)}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise SettingError(f"{folder} is not empty; name another folder, or delete it first")
+    if folder.exists():
+        raise SettingError(f"{folder} is there already; name a new folder, or delete that one first")
     if not can_export(spec):
         raise UnsupportedModelError(f"{spec.id}: architecture {spec.architecture!r:.40} has no graph here to export")
     files = repository_files(spec, settings, weights=False)
@@ -126,8 +126,6 @@ def write_repository(spec: ModelSpec, folder: Path, settings: Settings, forms: C
             wanted = [path for path in files if path not in unwanted]
             for path in wanted:
                 _write(files[path], incoming / path)
-            if folder.exists():
-                folder.rmdir()
             move_folder(incoming, folder)
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
