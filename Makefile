@@ -9,7 +9,7 @@ DEMO := .demo
 JAVASCRIPT := tests/server/javascript
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients test-reference fuzz check format bench bench-full bench-serve bench-serve-long clean
+.PHONY: help demo test test-clients test-reference fuzz check format bench bench-full bench-memory bench-serve bench-serve-long bench-hub clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -68,6 +68,9 @@ bench: $(REFERENCE)/installed ## Measure beside sentence-transformers and fastem
 bench-full: $(REFERENCE)/installed ## The same with the jobs of 100,000 and 1,000,000 rows (hours)
 	$(REFERENCE)/bin/python benchmarks/bench.py --full --memory 10000 100000 1000000
 
+bench-memory: $(VENV)/installed ## Whether a job's memory grows from 100,000 to 1,000,000 rows (about half an hour)
+	$(BIN)/python benchmarks/memory.py
+
 $(INFINITY)/installed:
 	$(PYTHON) -m venv $(INFINITY)
 	$(INFINITY)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
@@ -79,6 +82,9 @@ bench-serve: $(VENV)/installed-check $(INFINITY)/installed ## Measure the server
 
 bench-serve-long: $(VENV)/installed-check ## The server's memory over 200,000 requests, and ten minutes of load
 	$(BIN)/python benchmarks/serve.py --only-long --requests 20000 200000 --soak 600
+
+bench-hub: $(VENV)/installed-check ## Measure the Hub beside nginx and git's own server (minutes; needs nginx and fcgiwrap)
+	$(BIN)/python benchmarks/hub.py
 
 clean: ## Remove what the other targets made (models stay in EMBEDHUB_HOME)
 	rm -rf $(VENV) $(REFERENCE) $(INFINITY) $(DEMO) $(JAVASCRIPT)/node_modules

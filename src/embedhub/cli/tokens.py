@@ -46,7 +46,14 @@ def create(
     """Make a token and print it, this once: it is not kept. A server that runs knows it within a second."""
     from embedhub.cli.output import print_json, say
 
-    token, account = _accounts().create_token(user, str(scope), expires, name, rate=rate, daily_tokens=daily_tokens)
+    accounts = _accounts()
+    is_first = not accounts.list_tokens()
+    token, account = accounts.create_token(user, str(scope), expires, name, rate=rate, daily_tokens=daily_tokens)
+    if is_first:
+        say(
+            "the first token: from now on a server of this machine, also one that runs, asks everybody for a token "
+            "(--allow-anonymous lets others read)"
+        )
     if json:
         print_json(_fields(account) | {"token": token})
         return

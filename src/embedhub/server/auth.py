@@ -126,7 +126,8 @@ class Gate:
         allowed = self.anonymous_scope
         if not allowed:
             raise UnauthorizedError(
-                "a token is needed: send `Authorization: Bearer hf_…`; `embedhub token create` makes one"
+                "a token is needed in the header `Authorization: Bearer hf_…`; whoever runs this server makes one with "
+                "`embedhub token create --user NAME`"
             )
         host, origin = headers.get("host", ""), headers.get("origin")
         if origin is not None and not self.may_use(origin, host):
@@ -162,6 +163,8 @@ class Gate:
         mark = self._accounts.mark()
         if mark != self._mark or self._looked_at == float("-inf"):
             self._by_hash = self._accounts.by_hash()
+            if self._by_hash and not self._has_tokens and self._looked_at != float("-inf"):
+                logger.warning("the first token was made: from now on requests without one are refused")
             self._has_tokens = self._has_tokens or bool(self._by_hash)
             self._mark = mark
         self._looked_at = monotonic()
