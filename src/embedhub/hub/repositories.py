@@ -62,7 +62,7 @@ class Repository:
 
 
 _SELECT = (
-    "SELECT uuid, kind, users.name, repositories.name, visibility, gated, repositories.created_at, sdk"
+    "SELECT uuid, repositories.kind, users.name, repositories.name, visibility, gated, repositories.created_at, sdk"
     " FROM repositories JOIN users ON users.id = namespace_id"
 )
 
@@ -92,7 +92,8 @@ class Repositories:
         namespace, _, name = id.partition("/")
         with self._connections.read() as database:
             row = database.execute(
-                f"{_SELECT} WHERE kind = ? AND users.name = ? AND repositories.name = ?", (kind, namespace, name)
+                f"{_SELECT} WHERE repositories.kind = ? AND users.name = ? AND repositories.name = ?",
+                (kind, namespace, name),
             ).fetchone()
             if row is None:
                 row = database.execute(
