@@ -1,7 +1,7 @@
 """Who may ask: a token to an identity, and what that identity is allowed.
 
 Knows `Authorization: Bearer`; where tokens are kept it leaves to the hub, how much they may use to `quota`. Lives in
-one event loop, and asks the disk twice a second at most.
+one event loop, and asks the disk twice a second, and when it is shown a token that it does not know.
 """
 
 import base64
@@ -100,6 +100,9 @@ class Gate:
             return Identity(address=address)
         self._refresh()
         token = bearer_token(headers.get("authorization", ""))
+        if token and not self._knows(token):
+            # It may have been made a moment ago, by this server too: whoever has logged in asks at once who they are.
+            self._refresh(at_once=True)
         if token and self._has_tokens:
             account = self._account(token)
             identity = Identity(account.user, account, address)
@@ -140,6 +143,9 @@ class Gate:
             )
         return allowed
 
+    def _knows(self, token: str) -> bool:
+        return len(token) > _LONGEST_TOKEN or token_hash(token) in self._by_hash
+
     def _account(self, token: str) -> Account:
         account = self._by_hash.get(token_hash(token)) if len(token) <= _LONGEST_TOKEN else None
         if account is None or account.revoked_at is not None:
@@ -148,9 +154,9 @@ class Gate:
             raise UnauthorizedError("the token has expired; `embedhub token create` makes a new one")
         return account
 
-    def _refresh(self) -> None:
+    def _refresh(self, *, at_once: bool = False) -> None:
         now = monotonic()
-        if now - self._looked_at < _LOOK_EVERY_SECONDS:
+        if not at_once and now - self._looked_at < _LOOK_EVERY_SECONDS:
             return
         try:
             self._look()

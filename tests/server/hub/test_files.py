@@ -2,6 +2,8 @@
 
 import subprocess
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import RepoFile, RepoFolder, snapshot_download
@@ -180,17 +182,15 @@ def test_what_only_git_can_push(place: Place) -> None:
     assert [each.rfilename for each in place.api().dataset_info(made.id).siblings or ()] == ["caf\ufffd.txt", "link"]
 
 
-def test_a_snapshot_and_a_file_system(place: Place, tmp_path: object) -> None:
+def test_a_snapshot_and_a_file_system(place: Place, tmp_path: Path) -> None:
     made = place.make("alice/snapshot", {"a.txt": "aaa", "data/b.txt": "bb"})
     api = place.api()
     folder = snapshot_download(
-        made.id, repo_type="dataset", endpoint=api.endpoint, token=str(api.token), cache_dir=str(tmp_path)
+        made.id, repo_type="dataset", endpoint=api.endpoint, token=str(api.token), cache_dir=tmp_path
     )
-    import pathlib
-
-    found = {str(path.relative_to(folder)): path.read_text() for path in pathlib.Path(folder).rglob("*.txt")}
+    found = {str(path.relative_to(folder)): path.read_text() for path in Path(folder).rglob("*.txt")}
     assert found == {"a.txt": "aaa", "data/b.txt": "bb"}
-    files = HfFileSystem(endpoint=api.endpoint, token=str(api.token), skip_instance_cache=True)
+    files: Any = HfFileSystem(endpoint=api.endpoint, token=str(api.token), skip_instance_cache=True)
     root = f"datasets/{made.id}"
     assert sorted(files.ls(root, detail=False)) == [f"{root}/.gitattributes", f"{root}/a.txt", f"{root}/data"]
     assert files.find(root) == [f"{root}/.gitattributes", f"{root}/a.txt", f"{root}/data/b.txt"]

@@ -1,5 +1,7 @@
 """What repositories say of themselves, lists of them, users and organisations."""
 
+from typing import Any
+
 import pytest
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from tests.server.hub.place import Place
@@ -42,7 +44,7 @@ def test_info(place: Place) -> None:
         "task_categories:text-retrieval",
     ]
     assert info.card_data is not None
-    assert info.card_data.to_dict()["pretty_name"] == "Questions"
+    assert info.card_data.pretty_name == "Questions"
     assert info.last_modified is not None
     assert info.created_at is not None
     assert 0 <= (info.last_modified - info.created_at).total_seconds() + 1 < 100
@@ -64,7 +66,7 @@ def test_info(place: Place) -> None:
 
 def test_info_at_a_revision(place: Place) -> None:
     made = place.make("alice/info-2", {"a": "1"})
-    first = place.api().dataset_info("alice/info-2").sha
+    first = place.api().dataset_info("alice/info-2").sha or ""
     second = place.commit(made, {"b": "2"})
     place.api().create_tag("alice/info-2", repo_type="dataset", tag="v1", revision=first)
     place.api().create_branch("alice/info-2", repo_type="dataset", branch="feature/x", revision=first)
@@ -243,7 +245,7 @@ READS = [
     "/api/datasets/{}/lfs-files",
     "/datasets/{}/resolve/main/a.txt",
 ]
-WRITES = [
+WRITES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("POST", "/api/datasets/{}/paths-info/main", {"paths": ["a.txt"]}),
     ("POST", "/api/datasets/{}/branch/b", {}),
     ("DELETE", "/api/datasets/{}/branch/b", None),

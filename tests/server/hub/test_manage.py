@@ -72,10 +72,10 @@ def test_without_a_token_and_with_one_that_only_reads(place: Place) -> None:
 
 
 def test_visibility_in_every_clients_words(place: Place) -> None:
-    said = {"private": {"private": True}, "public": {"private": False}, "v": {"visibility": "private"}}
+    said: dict[str, dict[str, object]] = {"private": {"private": True}, "public": {"private": False}, "v": {"visibility": "private"}}
     said |= {"protected": {"visibility": "protected"}, "nothing": {"private": None}}
     for name, words in said.items():
-        body = {"name": f"vis-{name}", "organization": None, "type": "dataset", **words}
+        body: dict[str, object] = {"name": f"vis-{name}", "organization": None, "type": "dataset", **words}
         assert place.http().post("/api/repos/create", json=body).status_code == 200
     hidden = {name for name in said if place.api().dataset_info(f"alice/vis-{name}").private}
     assert hidden == {"private", "v", "protected"}
