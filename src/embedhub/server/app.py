@@ -26,6 +26,8 @@ from embedhub.server.observe import Observed
 from embedhub.server.pages import own_endpoints
 from embedhub.server.tracing import Tracer
 from embedhub.server.unmatched import broken, unmatched
+from embedhub.server.web.layout import refuse_page
+from embedhub.server.web.routes import ROUTES as WEB
 
 # Asked in this order: exact paths before patterns.
 DIALECTS = (*OPENAI, *TEI, *COHERE, *HF)
@@ -77,7 +79,15 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
         middleware=[
             Middleware(Observed, requests, tracer, log_json=config.log_format == "json"),
             Middleware(Cors, gate=gate),
-            Middleware(HubApp, routes=HUB, hub=hub, service=service, gate=gate, config=config),
+            Middleware(
+                HubApp,
+                routes=(*HUB, *WEB),
+                hub=hub,
+                service=service,
+                gate=gate,
+                config=config,
+                refuse_page=refuse_page,
+            ),
         ],
         exception_handlers={404: unmatched, 405: unmatched, Exception: broken},
     )
