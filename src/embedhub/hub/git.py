@@ -25,6 +25,7 @@ from embedhub.errors import (
     StaleParentError,
 )
 from embedhub.hub.names import check_reference
+from embedhub.hub.pointers import LONGEST_POINTER, Pointer, read_pointer
 from embedhub.hub.trees import FILE, Changes, Entry, changed_paths, edit_tree, entry_of, walk
 from embedhub.storage import storage_errors, sync
 
@@ -101,12 +102,11 @@ class GitRepository:
             author: a user's name.
         """
         with storage_errors("the disk is full; nothing was made"):
-            made = pygit2.init_repository(str(folder), bare=True, initial_head="main")
-            for name, value in _CONFIG.items():
-                made.config[name] = value
+            pygit2.init_repository(str(folder), bare=True, initial_head="main")
             for sample in (folder / "hooks").glob("*.sample"):
                 sample.unlink()
             repository = cls(folder)
+            repository.configure()
             blobs = {path: (repository.write_blob(content), FILE) for path, content in files.items()}
             tree = repository.edit_tree(None, blobs)
             repository.commit(MAIN, tree, (), "initial commit", author, expected=None)
@@ -123,6 +123,18 @@ class GitRepository:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    # -- what git is told
+
+    def misconfigured(self) -> list[str]:
+        """Names of what git is told otherwise than it should be."""
+        config = self.repository.config
+        return [name for name, value in _CONFIG.items() if name not in config or config[name] != value]
+
+    def configure(self) -> None:
+        """Tell git what it should be told."""
+        for name in self.misconfigured():
+            self.repository.config[name] = _CONFIG[name]
 
     # -- revisions
 
@@ -244,6 +256,13 @@ class GitRepository:
     def read_text_of(self, blob: str) -> str:
         """A blob's content as text, with what is no UTF-8 replaced."""
         return self.read(Entry("", blob)).decode("utf-8", "replace")
+
+    def pointer(self, blob: str) -> Pointer | None:
+        """What a blob says of a large file, if it does; a long one is not read."""
+        oid = self._oid(blob)
+        if self.repository.odb.read_header(oid)[1] > LONGEST_POINTER:
+            return None
+        return read_pointer(self.repository.odb.read(oid)[1])
 
     def last_commits(self, commit: str, paths: Iterable[str], most_commits: int = 10_000) -> dict[str, Commit]:
         """For each path the commit that last changed it, looking back over so many commits at most."""
@@ -424,6 +443,10 @@ def _synced(repository: pygit2.Repository) -> Iterator[Any]:
 def _sync_if_there(path: Path) -> None:
     # An object that was there before may lie in a pack.
     with suppress(FileNotFoundError):
+        if not path.stat().st_size and path.is_file():
+            # What a power cut has left of an object; libgit2 takes it for one that is there already.
+            path.unlink()
+            raise HubError("the disk had lost a part of this: send it again")
         sync(path)
 
 
