@@ -20,7 +20,7 @@ from embedhub.storage import sync
 
 Claim = str | int
 
-_SECRET = "signing.key"
+SECRET = "signing.key"
 _SECRET_BYTES = 32
 
 # A link has to fit into a line of HTTP, with room for the rest of it.
@@ -48,7 +48,7 @@ class Signer:
         Raises:
             HubStorageError: the folder cannot be written, or the file cannot be read or is damaged.
         """
-        path = home / _SECRET
+        path = home / SECRET
         with hub_storage_errors():
             if not path.exists():
                 _make_secret(path)

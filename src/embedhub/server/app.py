@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Iterable
 
 from starlette.applications import Starlette
@@ -28,6 +29,8 @@ from embedhub.server.tracing import Tracer
 from embedhub.server.unmatched import broken, unmatched
 from embedhub.server.web.layout import refuse_page
 from embedhub.server.web.routes import ROUTES as WEB
+
+logger = logging.getLogger(__name__)
 
 # Asked in this order: exact paths before patterns.
 DIALECTS = (*OPENAI, *TEI, *COHERE, *HF)
@@ -59,6 +62,9 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        left = await asyncio.to_thread(hub.start)
+        if left:
+            logger.info("cleared away %d things that killed processes had left", left)
         await service.start()
         saving = asyncio.create_task(gate.quota.keep_saving())
         try:
