@@ -185,7 +185,7 @@ class Settings:
         0,
         env="EMBEDHUB_MODEL_MEMORY_MB",
         parse=count,
-        help="Memory for loaded models, in MB: beyond it the one not used for longest goes. 0 is half the machine's.",
+        help="Memory for loaded models, in MB: beyond it the one not used for longest goes. 0 is half of all.",
         group="serve",
     )
     model_idle_seconds: int = _setting(

@@ -12,6 +12,7 @@ from embedhub.config import Settings
 from embedhub.engine.encoder import Encoder, Planned
 from embedhub.engine.model import EncodeOptions
 from embedhub.engine.packing import Job, Pack
+from embedhub.runtime.finding import Sources
 from embedhub.runtime.scheduler import Order
 from embedhub.runtime.service import Service
 
@@ -80,11 +81,11 @@ def jobs_of(model: Any, texts: Sequence[str]) -> list[Job]:
     return list(model.prepare(list(texts), EncodeOptions()).jobs)
 
 
-def serve(config: Settings, work: Callable[[Service], Awaitable[T]]) -> T:
+def serve(config: Settings, work: Callable[[Service], Awaitable[T]], sources: Sources | None = None) -> T:
     """What the work gives, with a service that is started before and closed behind it."""
 
     async def run() -> T:
-        service = Service(config)
+        service = Service(config, sources=sources or Sources())
         await service.start()
         try:
             return await work(service)

@@ -52,7 +52,8 @@ class Classifier:
     """One text classifier or cross-encoder, ready to run. Safe to call from several threads.
 
     Args:
-        name_or_path: an id such as `cross-encoder/ms-marco-MiniLM-L6-v2`, also with `@revision`, or a folder.
+        name_or_path: an id such as `cross-encoder/ms-marco-MiniLM-L6-v2`, also with `@revision`, or a folder, or what
+            `find_model` gave.
         revision: branch, tag or commit.
         dtype: auto, f32 or bf16; None takes the setting.
         threads: CPU threads; None takes the setting.
@@ -66,7 +67,7 @@ class Classifier:
 
     def __init__(
         self,
-        name_or_path: str | Path,
+        name_or_path: str | Path | ModelSpec,
         *,
         revision: str | None = None,
         dtype: str | None = None,
@@ -75,7 +76,8 @@ class Classifier:
         config: Settings | None = None,
     ) -> None:
         chosen = config or settings()
-        request = EncoderRequest(str(name_or_path), revision, dtype, threads, streams)
+        model = name_or_path if isinstance(name_or_path, ModelSpec) else str(name_or_path)
+        request = EncoderRequest(model, revision, dtype, threads, streams)
         ready = load_encoder(request, "classifier", PairTokenizer, chosen)
         self.encoder = ready.encoder
         self.spec: ModelSpec = ready.spec

@@ -57,6 +57,10 @@ class Encoder:
         """How many packs are computed side by side."""
         return self.backend.lanes
 
+    def prepare(self) -> None:
+        """Make ready for several packs at once, which else the first of them wait for. Holds back nothing."""
+        self.backend.prepare(tokens="max" in self._modes)
+
     def plan_arriving(self, jobs: Sequence[Job]) -> Pack:
         """How jobs that arrived together are laid out: side by side where the backend can, else a row each."""
         lengths = [len(job.ids) for job in jobs]

@@ -18,6 +18,7 @@ from embedhub.engine.packing import Job
 from embedhub.errors import RequestTimeoutError, RequestTooLargeError
 from embedhub.runtime.cache import VectorCache, job_key
 from embedhub.runtime.distribution import SIZES, Distribution
+from embedhub.runtime.finding import Sources
 from embedhub.runtime.loaded import LoadedModel, LoadedModels
 from embedhub.runtime.scheduler import Order, PackReport
 from embedhub.tasks import ClassifyTexts, EmbedTexts, Plan, Request, RerankTexts, prepare
@@ -117,6 +118,7 @@ class Service:
     Args:
         config: the settings.
         models: names to load first; the first is the default model.
+        sources: where models come from.
 
     Use `start` and `close`, both in the loop that asks.
     """
@@ -124,11 +126,14 @@ class Service:
     config: Settings
     models: Iterable[str] = ()
     totals: dict[str, Totals] = field(default_factory=dict)
+    sources: Sources = Sources()
 
     def __post_init__(self) -> None:
         folder = self.config.home / "cache" if self.config.cache_disk_mb else None
         self.cache = VectorCache(self.config.cache_mb << 20, folder, self.config.cache_disk_mb << 20)
-        self.loaded = LoadedModels(self.config, self.models, self._deliver, self._count_pack)
+        self.loaded = LoadedModels(
+            self.config, self.models, self._deliver, self._count_pack, forget=self._forget, sources=self.sources
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._idle_check: asyncio.Task[None] | None = None
 
@@ -305,6 +310,9 @@ class Service:
 
     def _totals(self, name: str) -> Totals:
         return self.totals.setdefault(name, Totals())
+
+    def _forget(self, name: str) -> None:
+        self.totals.pop(name, None)
 
     def _count_pack(self, name: str, pack: PackReport) -> None:
         totals = self._totals(name)

@@ -6,7 +6,7 @@ told twice: under our own names, and under those of text-embeddings-inference (`
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -135,6 +135,12 @@ class RequestMetrics:
             self._input_tokens.add_all(answer.tokens)
         self._answers[isinstance(answer.loaded.model, Model), alone].add(seen.texts, seen.seconds, answer)
 
+    def keep_models(self, names: Container[str]) -> None:
+        """Forget what was counted of models by other names."""
+        for counts in (self._texts, self._tokens, self._truncated):
+            for name in [name for name in list(counts) if name not in names]:
+                del counts[name]
+
     def families(self) -> Iterator[Metric]:
         """What was counted, under our names."""
         yield _gauge("embedhub_requests_in_flight", "Requests that are being answered.", [({}, self.in_flight)])
@@ -203,6 +209,8 @@ class ServiceMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every family."""
+        # Whoever may load many models one after the other must not make this page long.
+        self._requests.keep_models({each.name for each in self._service.loaded.ready})
         yield _gauge("embedhub_info", "The version that runs.", [({"version": __version__}, 1)])
         yield from self._requests.families()
         yield from self._models()
