@@ -26,6 +26,7 @@ from embedhub.errors import EmbedhubError, RequestError, RequestTimeoutError, Re
 from embedhub.hub.access import Action, Actor
 from embedhub.hub.hosting import Hub
 from embedhub.hub.repositories import Repository
+from embedhub.runtime.hosted import HostedDatasets
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.errors import failure_of
@@ -68,6 +69,9 @@ class Exchange:
         body: as sent; empty where the handler streams.
         base: scheme and host as the client wrote them, without a slash at the end.
         request: for what is not here.
+        threads: for what waits for the disk.
+        hosted: datasets that are asked.
+        gate: counts what was used.
     """
 
     hub: Hub
@@ -82,6 +86,8 @@ class Exchange:
     base: str
     request: Request
     threads: ThreadPoolExecutor
+    hosted: HostedDatasets
+    gate: Gate
 
     def json(self, type: type[_Result] | Any) -> Any:
         """The body as that type.
@@ -176,17 +182,27 @@ class HubApp:
         routes: of the Hub, asked in order.
         hub: what is served.
         service: computes vectors.
+        hosted: datasets that are asked.
         gate: who may ask.
         config: the settings.
     """
 
     def __init__(
-        self, app: ASGIApp, *, routes: tuple[HubRoute, ...], hub: Hub, service: Service, gate: Gate, config: Settings
+        self,
+        app: ASGIApp,
+        *,
+        routes: tuple[HubRoute, ...],
+        hub: Hub,
+        service: Service,
+        hosted: HostedDatasets,
+        gate: Gate,
+        config: Settings,
     ) -> None:
         self._app = app
         self._router = Router(routes)
         self._hub = hub
         self._service = service
+        self._hosted = hosted
         self._gate = gate
         self._config = config
         self._threads = ThreadPoolExecutor(_THREADS, "hub")
@@ -235,6 +251,8 @@ class HubApp:
             or f"{request.url.scheme}://{quote(request.url.netloc, safe=':[]')}",
             request=request,
             threads=self._threads,
+            hosted=self._hosted,
+            gate=self._gate,
         )
         if not route.streams and request.method not in ("GET", "HEAD"):
             exchange.body = await _small_body(exchange, self._config.max_body_mb << 20 if route.large else _SMALL_BODY)
