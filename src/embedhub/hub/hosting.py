@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from embedhub.errors import HubConflictError, HubError, RepositoryNotFoundError
+from embedhub.errors import EntryNotFoundError, HubConflictError, HubContentError, HubError, RepositoryNotFoundError
 from embedhub.hub.access import Action, Actor, demand, demand_namespace, repository_not_found
 from embedhub.hub.accounts import DATABASE
 from embedhub.hub.attributes import NEW_REPOSITORY
@@ -25,6 +25,7 @@ from embedhub.hub.organisations import Organisations
 from embedhub.hub.reading import GitReader
 from embedhub.hub.repositories import Repositories, Repository
 from embedhub.hub.signing import Signer
+from embedhub.hub.trees import Entry
 from embedhub.hub.xet_store import XetStore
 
 FOLDER = "hub"
@@ -144,6 +145,27 @@ class Hub:
     def demand_reference(self, actor: Actor, repository: Repository, reference: str) -> None:
         """Nothing, if the actor may move that branch or pull request."""
         demand(actor, repository.guarded(), Action.WRITE)
+
+    def large_file(self, repository: Repository, entry: Entry) -> Path:
+        """Where a large file lies, if the repository holds it: a pointer alone opens nothing.
+
+        Args:
+            repository: whose file it is.
+            entry: of a file with a pointer.
+
+        Raises:
+            EntryNotFoundError: it was never uploaded.
+            HubContentError: it is missing.
+        """
+        assert entry.pointer is not None
+        if self.holdings.holds(repository.uuid, entry.pointer.sha256) != entry.pointer.size:
+            raise EntryNotFoundError(f"Entry not found: the large file behind {entry.path[:300]} was never uploaded")
+        path = self.blobs.path(entry.pointer.sha256)
+        if not path.is_file():
+            raise HubContentError(
+                f"the large file behind {entry.path[:300]} is missing; `embedhub hub check` tells more"
+            )
+        return path
 
     @contextmanager
     def open(self, repository: Repository) -> Iterator[GitReader]:

@@ -9,7 +9,9 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from embedhub.config import Settings
+from embedhub.hub.derived import Derived
 from embedhub.hub.hosting import Hub
+from embedhub.runtime.hosted import HostedDatasets
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate
 from embedhub.server.cors import Cors
@@ -55,6 +57,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
     gate = gate or Gate(config)
     bodies = Bodies(config)
     hub = Hub(config.home)
+    hosted = HostedDatasets(hub, service, Derived(hub, config.derived_mb << 20), config)
     requests = RequestMetrics()
     numbers = ServiceMetrics(service, requests)
     tracer = Tracer(config.otlp_endpoint) if config.otlp_endpoint else None
@@ -72,6 +75,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
         finally:
             saving.cancel()
             await gate.quota.save()
+            hosted.close()
             await service.close()
             gate.close()
             hub.close()
@@ -90,6 +94,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
                 routes=(*HUB, *WEB),
                 hub=hub,
                 service=service,
+                hosted=hosted,
                 gate=gate,
                 config=config,
                 refuse_page=refuse_page,

@@ -27,6 +27,7 @@ from embedhub.errors import EmbedhubError, RequestError, RequestTimeoutError, Re
 from embedhub.hub.access import Action, Actor
 from embedhub.hub.hosting import Hub
 from embedhub.hub.repositories import Repository
+from embedhub.runtime.hosted import HostedDatasets
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.errors import failure_of
@@ -74,7 +75,7 @@ class Exchange:
         hub: what is served.
         service: computes vectors.
         config: the settings.
-        gate: knows tokens and sessions.
+        gate: knows tokens and sessions, and counts what was used.
         actor: who asks, with their roles.
         identity: the token they brought.
         path: parameters of the address, unescaped.
@@ -83,6 +84,8 @@ class Exchange:
         body: as sent; empty where the handler streams.
         base: scheme and host as the client wrote them, without a slash at the end.
         request: for what is not here.
+        threads: for what waits for the disk.
+        hosted: datasets that are asked.
     """
 
     hub: Hub
@@ -98,6 +101,7 @@ class Exchange:
     base: str
     request: Request
     threads: ThreadPoolExecutor
+    hosted: HostedDatasets
 
     def json(self, type: type[_Result] | Any) -> Any:
         """The body as that type.
@@ -248,6 +252,7 @@ class HubApp:
         routes: of the Hub, asked in order.
         hub: what is served.
         service: computes vectors.
+        hosted: datasets that are asked.
         gate: who may ask.
         config: the settings.
         refuse_page: what people see of an error on a page.
@@ -260,6 +265,7 @@ class HubApp:
         routes: tuple[HubRoute, ...],
         hub: Hub,
         service: Service,
+        hosted: HostedDatasets,
         gate: Gate,
         config: Settings,
         refuse_page: Callable[[EmbedhubError, Request], Response],
@@ -268,6 +274,7 @@ class HubApp:
         self._router = Router(routes)
         self._hub = hub
         self._service = service
+        self._hosted = hosted
         self._gate = gate
         self._config = config
         self._refuse_page = refuse_page
@@ -323,6 +330,7 @@ class HubApp:
             base=self._config.public_url or _written_address(request),
             request=request,
             threads=self._threads,
+            hosted=self._hosted,
         )
         posts = not route.streams and request.method not in ("GET", "HEAD")
         if route.page and posts:
