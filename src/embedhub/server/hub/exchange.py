@@ -239,6 +239,11 @@ def done() -> Response:
     return Response("OK", media_type="text/plain")
 
 
+def header_text(text: str) -> str:
+    """A text as the value of a header: what is not printable ASCII, such as the end of a line, is a question mark."""
+    return "".join(character if " " <= character <= "~" else "?" for character in text)
+
+
 def moment(seconds: float) -> str:
     """Seconds since 1970 as clients read a time, to the millisecond."""
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
@@ -382,7 +387,7 @@ def _refusal(error: EmbedhubError) -> Response:
     code = _CODES.get(error.code)
     if code is not None:
         failure.headers["x-error-code"] = code
-    failure.headers["x-error-message"] = failure.message.encode("ascii", "replace").decode()
+    failure.headers["x-error-message"] = header_text(failure.message)
     if failure.status == 401:
         # git asks its user for a name and a password only if it is told so; the password is a token.
         failure.headers["www-authenticate"] = 'Basic realm="embedhub"'

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from embedhub.hub.access import Action
 from embedhub.hub.trees import Entry
 from embedhub.server.hub.download import FilePart
-from embedhub.server.hub.exchange import Exchange, answer
+from embedhub.server.hub.exchange import Exchange, answer, header_text
 from embedhub.server.hub.routing import HubRoute
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -126,7 +126,7 @@ def _no_file(exchange: Exchange, commit: str, path: str) -> Response:
     message = f"Entry not found: there is no file {path[:300]}"
     headers = {
         "x-error-code": "EntryNotFound",
-        "x-error-message": message.encode("ascii", "replace").decode(),
+        "x-error-message": header_text(message),
         "x-repo-commit": commit,
     }
     return answer({"error": message}, headers, 404)
