@@ -12,38 +12,38 @@ from tests.server.processes import surroundings
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
-def _approve(place: Place, *words: str) -> subprocess.CompletedProcess[str]:
+def _approve(stage: Place, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "embedhub", "token", "approve", *words],
         capture_output=True,
         text=True,
-        env=surroundings(place.server.home, place.server.home),
+        env=surroundings(stage.server.home, stage.server.home),
         timeout=60,
         check=False,
     )
 
 
-def test_a_client_logs_in(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "ENDPOINT", place.server.address)
+def test_a_client_logs_in(stage: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", stage.server.address)
     told = client.request_device_code()
-    assert told["verification_uri_complete"].startswith(f"{place.server.address}/device?user_code=")
-    page = place.http("").get(told["verification_uri_complete"])
+    assert told["verification_uri_complete"].startswith(f"{stage.server.address}/device?user_code=")
+    page = stage.http("").get(told["verification_uri_complete"])
     assert f"embedhub token approve {told['user_code']} --user NAME" in page.text
-    result = _approve(place, told["user_code"], "--user", "grace", "--expires", "30")
+    result = _approve(stage, told["user_code"], "--user", "grace", "--expires", "30")
     assert (result.returncode, result.stdout.strip()) == (0, f"approved {told['user_code']} for grace (write)")
     answer = client.poll_device_token(told)
-    assert place.http(answer["access_token"]).get("/api/whoami-v2").json()["name"] == "grace"
+    assert stage.http(answer["access_token"]).get("/api/whoami-v2").json()["name"] == "grace"
     assert answer["expires_in"] == 30 * 86_400
     # The code is used up, for both sides.
-    again = place.http("").post("/oauth/token", data={"grant_type": GRANT, "device_code": told["device_code"]})
+    again = stage.http("").post("/oauth/token", data={"grant_type": GRANT, "device_code": told["device_code"]})
     assert (again.status_code, again.json()["error"]) == (400, "expired_token")
-    result = _approve(place, told["user_code"], "--user", "grace")
+    result = _approve(stage, told["user_code"], "--user", "grace")
     assert result.returncode != 0
     assert "no client waits" in result.stderr
 
 
-def test_waiting(place: Place) -> None:
-    http = place.http("")
+def test_waiting(stage: Place) -> None:
+    http = stage.http("")
     told = http.post("/oauth/device", data={"client_id": "x"})
     assert told.headers["cache-control"] == "no-store"
     form = {"grant_type": GRANT, "device_code": told.json()["device_code"], "client_id": "x"}
@@ -65,20 +65,20 @@ def test_waiting(place: Place) -> None:
         ({"grant_type": "refresh_token", "refresh_token": "x"}, "invalid_grant"),
     ],
 )
-def test_what_gets_no_token(place: Place, form: dict[str, str], error: str) -> None:
-    response = place.http("").post("/oauth/token", data=form)
+def test_what_gets_no_token(stage: Place, form: dict[str, str], error: str) -> None:
+    response = stage.http("").post("/oauth/token", data=form)
     assert (response.status_code, response.json()["error"]) == (400, error)
 
 
-def test_the_page_shows_codes_and_nothing_else(place: Place) -> None:
+def test_the_page_shows_codes_and_nothing_else(stage: Place) -> None:
     for code in ("<script>", "BCDF-GHJK; rm -rf ~", "%0d%0a"):
-        page = place.http("").get("/device", params={"user_code": code})
+        page = stage.http("").get("/device", params={"user_code": code})
         assert "approve CODE --user NAME" in page.text
         assert page.headers["content-type"].startswith("text/plain")
 
 
-def test_an_address_may_only_wait_so_often(place: Place) -> None:
+def test_an_address_may_only_wait_so_often(stage: Place) -> None:
     # Last in this file: the waiting clients stay.
-    answers = [place.http("").post("/oauth/device", data={}).status_code for _ in range(12)]
+    answers = [stage.http("").post("/oauth/device", data={}).status_code for _ in range(12)]
     assert answers[-1] == 429
     assert answers.count(200) <= 10
