@@ -249,7 +249,7 @@ def test_a_session_changes_nothing_without_its_proof(stage: Place) -> None:
     http = stage.http("")
     http.headers["cookie"] = f"{COOKIE}={value}"
     assert http.get(f"/api/datasets/{made.id}").json()["private"]
-    calls = (
+    calls: tuple[tuple[str, str, dict[str, object]], ...] = (
         ("POST", "/api/repos/create", {"name": "by-session", "type": "dataset"}),
         ("PUT", f"/api/datasets/{made.id}/settings", {"private": False}),
         ("POST", f"/api/datasets/{made.id}/branch/b", {}),
