@@ -63,6 +63,12 @@ class Settings:
         parse=text,
         help="Model used when none is named: an id or a folder.",
     )
+    models: tuple[str, ...] = _setting(
+        (),
+        env="EMBEDHUB_MODELS",
+        parse=names,
+        help="Models that a server loads first, with commas between, the default one first; without, EMBEDHUB_MODEL.",
+    )
     dtype: str = _setting(
         "auto",
         env="EMBEDHUB_DTYPE",
@@ -129,6 +135,14 @@ class Settings:
         parse=names,
         help="Origins whose web pages may ask, such as `https://example.org`; `*` is all, `none` none. By default all "
         "where a token is needed, else those of this machine.",
+        group="serve",
+    )
+    public_url: str = _setting(
+        "",
+        env="EMBEDHUB_PUBLIC_URL",
+        parse=web_address,
+        help="Address under which clients reach the server, such as `https://hub.example.org`, where a proxy stands "
+        "before it; empty takes the one each client wrote.",
         group="serve",
     )
     rate_limit: int = _setting(
@@ -218,10 +232,18 @@ class Settings:
         8_000_000, env="EMBEDHUB_MAX_TOKENS", parse=positive, help="Tokens in one request.", group="serve"
     )
     max_body_mb: int = _setting(
-        64,
+        # 20,000 texts of 800 bytes: 200 tokens, about what the default model reads of a text.
+        16,
         env="EMBEDHUB_MAX_BODY_MB",
         parse=positive,
         help="Size of one request's body, also after decompression, in MB.",
+        group="serve",
+    )
+    max_commit_mb: int = _setting(
+        1024,
+        env="EMBEDHUB_MAX_COMMIT_MB",
+        parse=positive,
+        help="Size of one commit's own body, without its large files, in MB.",
         group="serve",
     )
     body_seconds: int = _setting(

@@ -34,9 +34,23 @@ command line prints one line, a server maps the code to a status.
     │   ├── RequestTimeoutError    "request_timeout"      the client sent too slowly, or the answer took too long
     │   ├── ComputationError       "computation"          the computation itself failed
     │   └── ShuttingDownError      "shutting_down"        the service is about to stop
-    ├── HubError                   "hub"                  what people own: users, tokens
+    ├── HubError                   "hub"                  what people own: users, tokens, repositories
     │   ├── AccountError           "account"              an impossible user or token, or one that is not there
-    │   └── HubDatabaseError       "hub_database"         the file they are kept in is damaged or cannot be used
+    │   ├── HubDatabaseError       "hub_database"         the file they are kept in is damaged or cannot be used
+    │   ├── RepositoryNotFoundError "repository_not_found" not there, or not for this user's eyes
+    │   ├── GatedRepositoryError   "repository_gated"     seen by all, read by those who were let in
+    │   ├── NamespaceNotFoundError "namespace_not_found"  no user or organisation of that name
+    │   ├── RevisionNotFoundError  "revision_not_found"   no branch, tag or commit of that name
+    │   ├── EntryNotFoundError     "entry_not_found"      no such file or folder at that revision
+    │   ├── HubNameError           "hub_name"             no name for a repository, branch or tag
+    │   ├── HubPathError           "hub_path"             no path for a file in a repository
+    │   ├── HubConflictError       "hub_conflict"         what is to be made is there already
+    │   ├── StaleParentError       "stale_parent"         somebody else changed the branch meanwhile
+    │   ├── HubContentError        "hub_content"          what was sent is not what it says, or not complete
+    │   ├── HubStorageError        "hub_storage"          the folder of large files cannot be read or written
+    │   ├── XetError               "xet"                  a xorb or a shard that is not one, or does not fit
+    │   ├── SignatureError         "signature"            a link or token that was altered, is another's or has expired
+    │   └── RemoteHubError         "remote_hub"           a Hub elsewhere refuses, or cannot be reached
     └── StorageFullError           "storage_full"         no space left on the device
 """
 
@@ -270,6 +284,90 @@ class HubDatabaseError(HubError):
     """The file of users and tokens is damaged or cannot be used."""
 
     code = "hub_database"
+
+
+class RepositoryNotFoundError(HubError):
+    """The repository is not there, or nobody who asks may know that it is."""
+
+    code = "repository_not_found"
+
+
+class GatedRepositoryError(HubError):
+    """The repository is seen by all and read only by those who were let in."""
+
+    code = "repository_gated"
+
+
+class NamespaceNotFoundError(HubError):
+    """There is no user or organisation of that name."""
+
+    code = "namespace_not_found"
+
+
+class RevisionNotFoundError(HubError):
+    """The repository has no branch, tag or commit of that name."""
+
+    code = "revision_not_found"
+
+
+class EntryNotFoundError(HubError):
+    """There is no such file or folder at that revision."""
+
+    code = "entry_not_found"
+
+
+class HubNameError(HubError):
+    """The name cannot be that of a repository, a branch or a tag."""
+
+    code = "hub_name"
+
+
+class HubPathError(HubError):
+    """The path cannot be that of a file in a repository."""
+
+    code = "hub_path"
+
+
+class HubConflictError(HubError):
+    """What is to be made is there already."""
+
+    code = "hub_conflict"
+
+
+class StaleParentError(HubError):
+    """The branch is not where the caller saw it last."""
+
+    code = "stale_parent"
+
+
+class HubContentError(HubError):
+    """What was sent is not what it says it is, or a part of it is missing."""
+
+    code = "hub_content"
+
+
+class HubStorageError(HubError):
+    """The folder of large files cannot be read or written."""
+
+    code = "hub_storage"
+
+
+class XetError(HubError):
+    """A xorb or a shard is not one, is larger than allowed, or names what is not there."""
+
+    code = "xet"
+
+
+class SignatureError(HubError):
+    """A link or a token was altered, was made for something else, or has expired."""
+
+    code = "signature"
+
+
+class RemoteHubError(HubError):
+    """A Hub that is asked over the network refuses, or cannot be reached."""
+
+    code = "remote_hub"
 
 
 class StorageFullError(EmbedhubError):

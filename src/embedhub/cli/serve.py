@@ -13,7 +13,15 @@ from embedhub.values import flag, placeholder
 
 # Chapters of the help, and settings of other groups that a server has a say in. The others come under "Limits".
 _CHAPTERS = {
-    "Address and access": ("host", "port", "allow_anonymous", "cors_origins", "rate_limit", "daily_tokens"),
+    "Address and access": (
+        "host",
+        "port",
+        "public_url",
+        "allow_anonymous",
+        "cors_origins",
+        "rate_limit",
+        "daily_tokens",
+    ),
     "Models": (
         "allow_models",
         "model_aliases",
@@ -63,7 +71,7 @@ def _flag(name: str) -> str:
 def _signature() -> inspect.Signature:
     """What Typer reads: `--model`, `--config` and a flag for every setting."""
     model = typer.Option(
-        help="Model to load first; the first is the default one. Can be given several times.",
+        help="Model to load first; the first is the default one. Can be given several times (EMBEDHUB_MODELS=A,B).",
         metavar="MODEL",
         show_default=False,
         rich_help_panel="Models",

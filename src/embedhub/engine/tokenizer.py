@@ -5,20 +5,28 @@ tokens included; the caller decides whether to use the first or all of them. For
 and pairs of texts lose their ends. The caller always learns how many tokens there were.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from tokenizers import Tokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
 
+from embedhub.engine.patience import go_on
 from embedhub.engine.spans import TokenSpans
 from embedhub.errors import InputError, ModelIntegrityError
 from embedhub.models import ModelSpec
 from embedhub.models.json_files import read_object, text
+
+# Inputs, and characters, that are given to the library at once: some milliseconds, during which nobody can give up.
+_LOT_INPUTS = 512
+_LOT_CHARACTERS = 100_000
+
+
+Given = TypeVar("Given", str, str | tuple[str, str])
 
 
 @dataclass(frozen=True)
@@ -83,20 +91,23 @@ class ModelTokenizer:
             raise ModelIntegrityError(f"{spec.folder}: max_tokens {self.max_tokens} leaves no room for a text")
         self.filler = int(spec.config.get("pad_token_id") or 0)
 
-    def _encode(self, inputs: Sequence[str | tuple[str, str]], tokenizer: Tokenizer) -> list[Any]:
-        prepared = [_each(str.lower, given) for given in inputs] if self._lower_case else list(inputs)
-        try:
-            encodings: list[Any] = tokenizer.encode_batch_fast(prepared)
-        except TypeError:
-            # Half a surrogate pair is no character and cannot become UTF-8.
-            encodings = tokenizer.encode_batch_fast([_each(without_lone_surrogates, each) for each in prepared])
-        return encodings
+    def _encode(self, inputs: Sequence[str | tuple[str, str]], tokenizer: Tokenizer) -> Iterator[Any]:
+        for lot in _lots(inputs):
+            prepared = [_each(str.lower, given) for given in lot] if self._lower_case else lot
+            try:
+                yield from tokenizer.encode_batch_fast(prepared)
+            except TypeError:
+                # Half a surrogate pair is no character and cannot become UTF-8.
+                yield from tokenizer.encode_batch_fast([_each(without_lone_surrogates, each) for each in prepared])
 
     def spans(self, texts: Sequence[str], *, add_special_tokens: bool = True) -> list[TokenSpans]:
         """Every token of each whole text with its place; nothing is cut."""
         whole = [without_lone_surrogates(text.lower() if self._lower_case else text) for text in texts]
-        encodings = self._cutting_nothing.encode_batch(whole, add_special_tokens=add_special_tokens)
-        return [TokenSpans(text, encoding) for text, encoding in zip(whole, encodings, strict=True)]
+        found: list[TokenSpans] = []
+        for lot in _lots(whole):
+            encodings = self._cutting_nothing.encode_batch(lot, add_special_tokens=add_special_tokens)
+            found += [TokenSpans(text, encoding) for text, encoding in zip(lot, encodings, strict=True)]
+        return found
 
     def decode(self, inputs: Sequence[Sequence[int]], *, skip_special_tokens: bool = True) -> list[str]:
         """The texts that token ids stand for, as far as a vocabulary without capitals or spaces can tell.
@@ -264,6 +275,22 @@ def kept_lengths(first: int, second: int, room: int) -> tuple[int, int]:
     if shorter + longer > room:
         shorter, longer = room // 2, room - room // 2
     return (shorter, longer) if first <= second else (longer, shorter)
+
+
+def _lots(inputs: Sequence[Given]) -> Iterator[list[Given]]:
+    """The inputs, some at a time, for as long as anybody waits for them."""
+    lot: list[Given] = []
+    characters = 0
+    for given in inputs:
+        lot.append(given)
+        characters += len(given) if isinstance(given, str) else len(given[0]) + len(given[1])
+        if len(lot) == _LOT_INPUTS or characters >= _LOT_CHARACTERS:
+            go_on()
+            yield lot
+            lot, characters = [], 0
+    if lot:
+        go_on()
+        yield lot
 
 
 def _each(change: Callable[[str], str], given: str | tuple[str, str]) -> str | tuple[str, str]:

@@ -118,7 +118,11 @@ class Accounts:
         with self._database() as database, transaction(database):
             database.execute("INSERT INTO users (name, created_at) VALUES (?, ?) ON CONFLICT DO NOTHING", (user, now))
             # The spelling of whoever came first is the user's.
-            user_id, user = database.execute("SELECT id, name FROM users WHERE name = ?", (user,)).fetchone()
+            user_id, user, is_organisation = database.execute(
+                "SELECT id, name, is_organisation FROM users WHERE name = ?", (user,)
+            ).fetchone()
+            if is_organisation:
+                raise AccountError(f"{user} is an organisation; tokens are of its members (`embedhub org add`)")
             row = (token_hash(token), user_id, scope, name, now, expires_at, rate, daily_tokens)
             cursor = database.execute(
                 "INSERT INTO tokens (sha256, user_id, scope, name, created_at, expires_at, rate, daily_tokens)"

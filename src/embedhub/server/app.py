@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from embedhub.config import Settings
+from embedhub.hub.hosting import Hub
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate
 from embedhub.server.cors import Cors
@@ -17,6 +18,8 @@ from embedhub.server.dialects.openai.cl100k import vocabulary
 from embedhub.server.dialects.openai.routes import ENDPOINTS as OPENAI
 from embedhub.server.dialects.tei.routes import ENDPOINTS as TEI
 from embedhub.server.endpoint import as_route
+from embedhub.server.hub.exchange import HubApp
+from embedhub.server.hub.routes import ROUTES as HUB
 from embedhub.server.limits import Bodies
 from embedhub.server.metrics import RequestMetrics, ServiceMetrics
 from embedhub.server.observe import Observed
@@ -46,6 +49,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
     service = Service(config, models)
     gate = gate or Gate(config)
     bodies = Bodies(config)
+    hub = Hub(config.home)
     requests = RequestMetrics()
     numbers = ServiceMetrics(service, requests)
     tracer = Tracer(config.otlp_endpoint) if config.otlp_endpoint else None
@@ -62,6 +66,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
             await gate.quota.save()
             await service.close()
             gate.close()
+            hub.close()
             if tracer is not None:
                 await asyncio.to_thread(tracer.close)
 
@@ -72,6 +77,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
         middleware=[
             Middleware(Observed, requests, tracer, log_json=config.log_format == "json"),
             Middleware(Cors, gate=gate),
+            Middleware(HubApp, routes=HUB, hub=hub, service=service, gate=gate, config=config),
         ],
         exception_handlers={404: unmatched, 405: unmatched, Exception: broken},
     )

@@ -4,6 +4,7 @@ Knows `Authorization: Bearer`; where tokens are kept it leaves to the hub, how m
 one event loop, and asks the disk twice a second at most.
 """
 
+import base64
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -81,13 +82,14 @@ class Gate:
             return "admin"
         return "read" if self._config.allow_anonymous else ""
 
-    def admit(self, headers: Mapping[str, str], scope: str, address: str = "") -> Identity:
+    def admit(self, headers: Mapping[str, str], scope: str, address: str = "", *, counts: bool = True) -> Identity:
         """Whose request it is.
 
         Args:
             headers: of the request, by lower-case name.
             scope: what it needs: `public`, or one of the scopes of tokens.
             address: where it came from.
+            counts: whether it is one more request; one that was admitted before is not.
 
         Raises:
             UnauthorizedError: it needs a token and has none, or one that does not work.
@@ -108,7 +110,8 @@ class Gate:
         if SCOPES.index(scope) > SCOPES.index(allowed):
             whose = "this token allows" if identity.account else "without a token one may"
             raise ForbiddenError(f"{whose} {allowed}, this needs {scope}")
-        self.quota.check(identity.account, address)
+        if counts:
+            self.quota.check(identity.account, address)
         return identity
 
     def may_use(self, origin: str, host: str) -> bool:
@@ -123,7 +126,8 @@ class Gate:
         allowed = self.anonymous_scope
         if not allowed:
             raise UnauthorizedError(
-                "a token is needed: send `Authorization: Bearer hf_…`; `embedhub token create` makes one"
+                "a token is needed in the header `Authorization: Bearer hf_…`; whoever runs this server makes one with "
+                "`embedhub token create --user NAME`"
             )
         host, origin = headers.get("host", ""), headers.get("origin")
         if origin is not None and not self.may_use(origin, host):
@@ -159,6 +163,8 @@ class Gate:
         mark = self._accounts.mark()
         if mark != self._mark or self._looked_at == float("-inf"):
             self._by_hash = self._accounts.by_hash()
+            if self._by_hash and not self._has_tokens and self._looked_at != float("-inf"):
+                logger.warning("the first token was made: from now on requests without one are refused")
             self._has_tokens = self._has_tokens or bool(self._by_hash)
             self._mark = mark
         self._looked_at = monotonic()
@@ -167,4 +173,10 @@ class Gate:
 def bearer_token(authorization: str) -> str:
     """The token of an `Authorization` header; empty if it has none of a scheme that is known here."""
     scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() == "basic":
+        # git and git-lfs know nothing else: any name, and the token for a password.
+        try:
+            return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+        except ValueError:
+            return ""
     return credentials.strip() if scheme.lower() == "bearer" else ""

@@ -82,9 +82,11 @@ class Observed:
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
-    for name, value in headers:
-        if name == b"x-request-id" and _SANE_ID.fullmatch(value):
-            return value.decode()
+    # Clients of the Hugging Face Hub call theirs by the second name, and look for it in what is answered.
+    for wanted in (b"x-request-id", b"x-amzn-trace-id"):
+        for name, value in headers:
+            if name == wanted and _SANE_ID.fullmatch(value):
+                return value.decode()
     # Tells requests apart; it is no secret.
     return f"{random.getrandbits(64):016x}"
 
@@ -93,21 +95,25 @@ def _observation(scope: Scope, status: int, seconds: float) -> Observation:
     endpoint = scope.get("embedhub.endpoint")
     reply = scope.get("embedhub.reply")
     answer = reply.answer if reply is not None else None
+    code = scope.get("embedhub.error", "")
+    if reply is not None and status >= 400:
+        code = reply.headers.get("x-error-code", "")
     return Observation(
         scope["method"],
         endpoint.path if endpoint is not None else "",
         endpoint.dialect if endpoint is not None else "",
         status,
         seconds,
-        reply.headers.get("x-error-code", "") if reply is not None and status >= 400 else "",
+        code,
         answer,
         len(answer.tokens) if answer is not None else 0,
-        int(answer.tokens.sum()) if answer is not None else 0,
+        answer.read_tokens if answer is not None else 0,
     )
 
 
 def _line(level: int, scope: Scope, seen: Observation, *, as_json: bool) -> None:
-    path = scope["path"]
+    # An address that opens something by itself is not for the log.
+    path = scope.get("embedhub.shown_path", scope["path"])
     if len(path) > _SHOWN_PATH or not path.isascii() or not path.isprintable() or " " in path:
         path = quote(path[:_SHOWN_PATH], safe="/:@!$&'()*+,;=-._~", errors="replace")
     fields: dict[str, Any] = {

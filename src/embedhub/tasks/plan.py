@@ -41,6 +41,11 @@ class Plan(Generic[Result]):
     method: str = ""
     query_truncated: bool = False
 
+    @property
+    def read_tokens(self) -> int:
+        """Tokens that are read in all: without what is cut away, and those of every piece of a text in pieces."""
+        return sum(len(job.ids) for job in self.jobs) if self.jobs else int(self.tokens.sum())
+
 
 def refuse_long(tokens: NDArray[np.int64], truncated: NDArray[np.bool_], limit: int, long_texts: str) -> None:
     """Refuse inputs that were cut, where the caller forbade it.

@@ -1,0 +1,357 @@
+"""One request to the Hub: who asks, what was sent, how it is answered, how errors look. Written once for all addresses.
+
+Handlers raise, and see neither sockets nor tokens. What waits for a disk runs in threads of the Hub's own, so that a
+large upload takes none from the models.
+"""
+
+import asyncio
+import datetime
+import inspect
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, quote, unquote, urlencode
+
+import msgspec
+import orjson
+from starlette.datastructures import QueryParams
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from embedhub.config import Settings
+from embedhub.errors import EmbedhubError, RequestError, RequestTimeoutError, RequestTooLargeError
+from embedhub.hub.access import Action, Actor
+from embedhub.hub.hosting import Hub
+from embedhub.hub.repositories import Repository
+from embedhub.runtime.service import Service
+from embedhub.server.auth import Gate, Identity
+from embedhub.server.errors import failure_of
+from embedhub.server.hub.routing import HubRoute, Router, kind_of
+
+logger = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
+
+# Whoever sits at a server without tokens.
+LOCAL_USER = "local"
+
+# Bodies that are one small object.
+_SMALL_BODY = 1 << 20
+
+_THREADS = 16
+
+# What clients of the Hugging Face Hub know an error by.
+_CODES: Mapping[str, str] = {
+    "repository_not_found": "RepoNotFound",
+    "revision_not_found": "RevisionNotFound",
+    "entry_not_found": "EntryNotFound",
+    "repository_gated": "GatedRepo",
+}
+
+
+# Of one form.
+_MOST_FIELDS = 20_000
+
+
+class PassedOnError(Exception):
+    """What was asked for is not the Hub's: the application behind it is to answer. Never told to a client."""
+
+
+class MovedError(Exception):
+    """What was asked for is elsewhere by now, at the address that this holds."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request as a handler sees it.
+
+    Attributes:
+        hub: what is served.
+        service: computes vectors.
+        config: the settings.
+        actor: who asks, with their roles.
+        identity: the token they brought.
+        path: parameters of the address, unescaped.
+        query: the query string.
+        headers: by lower-case name.
+        body: as sent; empty where the handler streams.
+        base: scheme and host as the client wrote them, without a slash at the end.
+        request: for what is not here.
+    """
+
+    hub: Hub
+    service: Service
+    config: Settings
+    actor: Actor
+    identity: Identity
+    path: Mapping[str, str]
+    query: QueryParams
+    headers: Mapping[str, str]
+    body: bytes
+    base: str
+    request: Request
+    threads: ThreadPoolExecutor
+
+    def json(self, type: type[_Result] | Any) -> Any:
+        """The body as that type.
+
+        Raises:
+            RequestError: it is no JSON, or of another type; the message names the place.
+        """
+        try:
+            return msgspec.json.decode(self.body or b"{}", type=type)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise RequestError(f"the body is not what is read here: {error}") from error
+
+    def repository(self, action: Action) -> Repository:
+        """The repository that the address names, if the actor may do that with it; errors as of `Hub.find`.
+
+        Raises:
+            MovedError: that is a name it had before, and the request only reads.
+        """
+        id = f"{self.path['namespace']}/{self.path['name']}"
+        found = self.hub.find(self.actor, kind_of(self.path), id, action)
+        if found.id.lower() != id.lower() and self.request.method in ("GET", "HEAD"):
+            raise MovedError(self._address_after_move(found))
+        return found
+
+    def form(self) -> dict[str, list[str]]:
+        """The body as fields of a form.
+
+        Raises:
+            RequestError: it is none.
+        """
+        try:
+            return parse_qs(self.body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        except ValueError as error:
+            raise RequestError(f"the body is not a form: {error}") from error
+
+    def next_page(self, path: str = "", **changes: str) -> dict[str, str]:
+        """A header that leads to the next page of a list.
+
+        Args:
+            path: of the address, if it is another.
+            changes: parameters of the query that differ.
+        """
+        kept = [(name, value) for name, value in self.query.multi_items() if name not in changes]
+        query = urlencode([*kept, *changes.items()])
+        return {"link": f'<{self.base}{path or self.raw_path}?{query}>; rel="next"'}
+
+    @property
+    def raw_path(self) -> str:
+        """The path as it was sent."""
+        return str(self.request.scope["raw_path"].decode("latin-1"))
+
+    def flag(self, name: str) -> bool:
+        """Whether a parameter of the query says yes, in any client's spelling."""
+        return self.query.get(name, "").lower() in ("1", "true", "yes")
+
+    def number(self, name: str, default: int, most: int) -> int:
+        """A parameter of the query that counts something.
+
+        Raises:
+            RequestError: it is no number, or negative.
+        """
+        raw = self.query.get(name)
+        if raw is None:
+            return default
+        if not raw.isascii() or not raw.isdigit() or len(raw) > 9:
+            raise RequestError(f"{name}={raw!r:.40}: a number that is not negative")
+        return min(int(raw), most)
+
+    def address(self, repository: Repository) -> str:
+        """Where a repository is seen."""
+        return f"{self.base}/{repository.kind.prefix}{repository.id}"
+
+    def _address_after_move(self, repository: Repository) -> str:
+        parts = self.raw_path.split("/")
+        for at in range(1, len(parts) - 1):
+            namespace, name = unquote(parts[at]), unquote(parts[at + 1])
+            suffix = name[len(self.path["name"]) :]
+            if namespace == self.path["namespace"] and name.startswith(self.path["name"]) and suffix in ("", ".git"):
+                parts[at : at + 2] = [repository.namespace, repository.name + suffix]
+                break
+        query = self.request.url.query
+        return self.base + "/".join(parts) + (f"?{query}" if query else "")
+
+    async def run(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
+        """A function that waits for the disk, in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, partial(function, *arguments))
+
+    async def pieces(self, size: int = 1 << 20) -> AsyncIterator[bytes]:
+        """The body as it comes, in pieces of about that size.
+
+        Raises:
+            RequestTimeoutError: nothing came for too long.
+            RequestError: it broke off.
+        """
+        held: list[bytes] = []
+        length = 0
+        stream = self.request.stream()
+        while True:
+            try:
+                async with asyncio.timeout(self.config.body_seconds):
+                    part = await anext(stream, None)
+            except TimeoutError as error:
+                raise RequestTimeoutError("the body came too slowly (EMBEDHUB_BODY_SECONDS)") from error
+            except ClientDisconnect as error:
+                raise RequestError("the body broke off") from error
+            if part:
+                held.append(part)
+                length += len(part)
+            if length >= size or (part is None and held):
+                yield held[0] if len(held) == 1 else b"".join(held)
+                held, length = [], 0
+            if part is None:
+                return
+
+    async def pour(self, write: Callable[[bytes], object]) -> None:
+        """Hand the body to a function piece by piece, in a thread; the next piece comes in meanwhile."""
+        pending: asyncio.Future[object] | None = None
+        try:
+            async for piece in self.pieces():
+                if pending is not None:
+                    await pending
+                pending = asyncio.get_running_loop().run_in_executor(self.threads, write, piece)
+        finally:
+            if pending is not None:
+                await pending
+
+
+def answer(content: Any, headers: Mapping[str, str] | None = None, status: int = 200) -> Response:
+    """A reply of JSON."""
+    return Response(orjson.dumps(content), status, headers, media_type="application/json")
+
+
+def done() -> Response:
+    """A reply that says no more than that it is so."""
+    return Response("OK", media_type="text/plain")
+
+
+def moment(seconds: float) -> str:
+    """Seconds since 1970 as clients read a time, to the millisecond."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+class HubApp:
+    """A layer around an application that answers the Hub's addresses and passes on the others.
+
+    Args:
+        app: answers the others.
+        routes: of the Hub, asked in order.
+        hub: what is served.
+        service: computes vectors.
+        gate: who may ask.
+        config: the settings.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, routes: tuple[HubRoute, ...], hub: Hub, service: Service, gate: Gate, config: Settings
+    ) -> None:
+        self._app = app
+        self._router = Router(routes)
+        self._hub = hub
+        self._service = service
+        self._gate = gate
+        self._config = config
+        self._threads = ThreadPoolExecutor(_THREADS, "hub")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            found = self._router.find(scope["method"], scope["raw_path"].decode("latin-1"))
+            if isinstance(found, set):
+                await self._app(scope, receive, send)
+                return
+            route, path = found
+            # What the log and the metrics call it.
+            scope["embedhub.endpoint"] = route
+            if "token" in path:
+                scope["embedhub.shown_path"] = route.pattern
+            response = await self._answer(Request(scope, receive), route, path)
+        except PassedOnError:
+            # Its request was counted, and it is to be known by the endpoint that answers.
+            scope["embedhub.counted"] = True
+            del scope["embedhub.endpoint"]
+            await self._app(scope, receive, send)
+            return
+        except MovedError as moved:
+            response = Response(status_code=307, headers={"location": str(moved)})
+        except EmbedhubError as error:
+            scope["embedhub.error"] = error.code
+            response = _refusal(error)
+        except Exception:
+            logger.exception("%s %s: a bug", scope["method"], scope["path"])
+            scope["embedhub.error"] = "error"
+            response = answer({"error": "unknown error"}, {"x-error-code": "error"}, 500)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request, route: HubRoute, path: dict[str, str]) -> Response:
+        headers = dict(request.headers)
+        address = request.client.host if request.client is not None else ""
+        identity = self._gate.admit(headers, route.scope, address)
+        request.scope["embedhub.user"] = identity.user
+        exchange = Exchange(
+            hub=self._hub,
+            service=self._service,
+            config=self._config,
+            actor=Actor(),
+            identity=identity,
+            path=path,
+            query=request.query_params,
+            headers=headers,
+            body=b"",
+            base=self._config.public_url.rstrip("/")
+            or f"{request.url.scheme}://{quote(request.url.netloc, safe=':[]')}",
+            request=request,
+            threads=self._threads,
+        )
+        if not route.streams and request.method not in ("GET", "HEAD"):
+            exchange.body = await _small_body(exchange, self._config.max_body_mb << 20 if route.large else _SMALL_BODY)
+        if inspect.iscoroutinefunction(route.handler):
+            exchange.actor = await exchange.run(self._actor, identity)
+            made: Response = await route.handler(exchange)
+            return made
+        return await exchange.run(self._in_thread, route, exchange)
+
+    def _in_thread(self, route: HubRoute, exchange: Exchange) -> Response:
+        exchange.actor = self._actor(exchange.identity)
+        made: Response = route.handler(exchange)
+        return made
+
+    def _actor(self, identity: Identity) -> Actor:
+        if identity.account is not None:
+            return self._hub.actor(identity.user, identity.account.scope)
+        if self._gate.anonymous_scope == "admin":
+            return Actor(LOCAL_USER, "admin")
+        return Actor()
+
+
+async def _small_body(exchange: Exchange, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for piece in exchange.pieces():
+        size += len(piece)
+        if size > limit:
+            raise RequestTooLargeError(f"the body is larger than {limit >> 20} MB")
+        parts.append(piece)
+    return b"".join(parts)
+
+
+def _refusal(error: EmbedhubError) -> Response:
+    failure = failure_of(error)
+    code = _CODES.get(error.code)
+    if code is not None:
+        failure.headers["x-error-code"] = code
+    failure.headers["x-error-message"] = failure.message.encode("ascii", "replace").decode()
+    if failure.status == 401:
+        # git asks its user for a name and a password only if it is told so; the password is a token.
+        failure.headers["www-authenticate"] = 'Basic realm="embedhub"'
+    return answer({"error": failure.message}, failure.headers, failure.status)
