@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from time import monotonic, perf_counter
 from typing import TypeVar
 
@@ -104,7 +104,7 @@ class _Slot:
 
     name: str
     load: "asyncio.Task[LoadedModel]"
-    spellings: list[Spelling] = field(default_factory=list)
+    spellings: list[Spelling]
 
 
 class LoadedModels:
@@ -264,7 +264,8 @@ class LoadedModels:
         if slot is None:
             # Found by a name that says less, it is called by what it is.
             shown = name if name in self._preloaded or "@" not in name else f"{spec.id}@{spec.revision}"
-            load = asyncio.get_running_loop().create_task(self._loading(shown, spec, spellings := [spelling]))
+            spellings = [spelling]
+            load = asyncio.get_running_loop().create_task(self._loading(shown, spec, spellings))
             slot = self._slots[key] = _Slot(shown, load, spellings)
             load.add_done_callback(lambda done: None if _is_ready(done) else _remove(self._slots, slot))
         else:
