@@ -144,9 +144,11 @@ class LoadedModels:
 
     @property
     def ready(self) -> list[LoadedModel]:
-        """Models that are loaded."""
+        """Models that are loaded, first those that always are, in the order in which they were named."""
         # A copy first, because other threads look too.
-        return [slot.load.result() for slot in list(self._slots.values()) if _is_ready(slot.load)]
+        found = [slot.load.result() for slot in list(self._slots.values()) if _is_ready(slot.load)]
+        places = {name: place for place, name in enumerate(self._preloaded)}
+        return sorted(found, key=lambda loaded: places.get(loaded.name, len(places)))
 
     def available(self) -> dict[str, ModelSpec]:
         """What a request may ask for without a download, by name: models, then aliases. Reads the disk."""
