@@ -83,7 +83,7 @@ class ModelTokenizer:
     def __init__(self, spec: ModelSpec, *, is_pair: bool) -> None:
         self.max_tokens = spec.max_tokens
         self._lower_case = spec.lower_case
-        self._tokenizer = _load(spec)
+        self._tokenizer = load_tokenizer(spec)
         self._tokenizer.no_padding()
         self.largest_id = max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
         self._special = self._tokenizer.num_special_tokens_to_add(is_pair=is_pair)
@@ -218,6 +218,9 @@ class TextTokenizer(ModelTokenizer):
 class PairTokenizer(ModelTokenizer):
     """The tokenizer of a classifier, for texts and pairs of texts. Long ones are cut as transformers does.
 
+    Attributes:
+        gives_types: whether the model is told which text of a pair a token belongs to.
+
     Raises:
         ModelIntegrityError: no tokenizer file, or one that cannot be read.
     """
@@ -229,7 +232,7 @@ class PairTokenizer(ModelTokenizer):
         path = spec.folder / "tokenizer_config.json"
         settings = read_object(path)
         self._usual_keep = "end" if text(settings, "truncation_side", path) == "left" else "start"
-        self._gives_types = _gives_types(settings)
+        self.gives_types = _gives_types(settings)
 
     def tokenize(self, inputs: Sequence[str | tuple[str, str]], *, keep: str | None = None) -> list[TokenizedInput]:
         """Token ids and types of each text or pair.
@@ -243,7 +246,7 @@ class PairTokenizer(ModelTokenizer):
 
     def _input(self, encoding: Any, keep: str) -> TokenizedInput:
         ids: list[int] = encoding.ids
-        types: list[int] = encoding.type_ids if self._gives_types else [0] * len(ids)
+        types: list[int] = encoding.type_ids if self.gives_types else [0] * len(ids)
         if len(ids) > self.max_tokens:
             kept, cut = self._kept(encoding, keep)
             return TokenizedInput([ids[place] for place in kept], [types[place] for place in kept], len(ids), cut)
@@ -314,7 +317,12 @@ def without_lone_surrogates(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _load(spec: ModelSpec) -> Tokenizer:
+def load_tokenizer(spec: ModelSpec) -> Tokenizer:
+    """The tokenizer in a model's folder, as the tokenizers library has it.
+
+    Raises:
+        ModelIntegrityError: no tokenizer file, or one that cannot be read.
+    """
     path = spec.folder / "tokenizer.json"
     vocabulary = spec.folder / "vocab.txt"
     if path.is_file():

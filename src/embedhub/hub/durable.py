@@ -13,6 +13,7 @@ from typing import Any
 import pygit2
 from pygit2.enums import Option
 
+from embedhub.errors import HubError
 from embedhub.storage import storage_errors, sync
 
 FULL = "the disk is full; nothing was changed"
@@ -76,4 +77,8 @@ def full_disk() -> Iterator[None]:
 def _sync_if_there(path: Path) -> None:
     # An object that was there before may lie in a pack.
     with suppress(FileNotFoundError):
+        if not path.stat().st_size and path.is_file():
+            # What a power cut has left of an object; libgit2 takes it for one that is there already.
+            path.unlink()
+            raise HubError("the disk had lost a part of this: send it again")
         sync(path)

@@ -122,7 +122,7 @@ def _edit(
 
 def lookup(repository: pygit2.Repository, tree: pygit2.Tree, path: str) -> pygit2.Object | None:
     """What lies at a path of a tree, a path as `walk` shows it; None is nothing, or a submodule."""
-    if "\0" in path or len(path) > _LONGEST_PATH:
+    if "\0" in path or path.endswith("/") or len(path) > _LONGEST_PATH:
         return None
     found: pygit2.Object | None
     try:

@@ -46,7 +46,7 @@ _MOST_CHARACTERS = 1 << 28
 _TOKEN_VECTOR_SHARE = 128
 
 # What may be shown token by token: each takes twenty times the time of one that is only counted.
-_MOST_CHARACTERS_SHOWN = 2_000_000
+_MOST_CHARACTERS_SHOWN = 1_000_000
 
 # A computation younger than this proves that the service works, and one that does not move on for so long is stuck.
 _HEALTHY_SECONDS = 10.0
@@ -364,14 +364,7 @@ class Service:
         return read
 
     def _totals(self, name: str) -> Totals:
-        found = self.totals.get(name)
-        if found is None:
-            found = self.totals[name] = Totals()
-            # Names come from requests: only those of models that are still here are kept.
-            here = {name, *(loaded.name for loaded in self.loaded.ready)}
-            for other in self.totals.keys() - here:
-                self.totals.pop(other, None)
-        return found
+        return self.totals.setdefault(name, Totals())
 
     def _count_pack(self, name: str, pack: PackReport) -> None:
         totals = self._totals(name)

@@ -22,6 +22,7 @@ STATUSES: dict[str, int] = {
     "model_not_found": 404,
     "model_unsupported": 501,
     "missing_extra": 501,
+    "model_mismatch": 409,
     "model_loading": 503,
     "request_too_large": 413,
     "overloaded": 429,
