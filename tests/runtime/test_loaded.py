@@ -294,15 +294,29 @@ def test_dropping_a_model_does_not_hold_up_the_loop(config: Settings, monkeypatc
 
     async def work(service: Service) -> None:
         answer = await service.run("acme/a", EmbedTexts(["the"]))
+        assert "acme/a" in service.totals
         monkeypatch.setattr(Scheduler, "close", close)
         answer.loaded.used_at = float("-inf")
         service.loaded.drop_idle()
         assert ready(service) == []
         await asyncio.to_thread(closing.wait, 60)
-        # It comes again while the old one goes.
+        # It comes again while the old one goes, whose numbers are then not forgotten.
         assert (await service.run("acme/a", EmbedTexts(["that"]))).loaded is not answer.loaded
         go_on.set()
         monkeypatch.undo()
+
+    serve(replace(config, model_idle_seconds=3600), work)
+
+
+def test_numbers_of_a_dropped_model_are_forgotten(config: Settings) -> None:
+    async def work(service: Service) -> None:
+        answer = await service.run("acme/a", EmbedTexts(["the"]))
+        await service.run(None, EmbedTexts(["the"]))
+        answer.loaded.used_at = float("-inf")
+        service.loaded.drop_idle()
+        while "acme/a" in service.totals:
+            await asyncio.sleep(0.005)
+        assert list(service.totals) == [service.loaded.default]
 
     serve(replace(config, model_idle_seconds=3600), work)
 

@@ -115,6 +115,7 @@ class LoadedModels:
         preloaded: names that `preload` loads and that are never dropped; the first is the default model.
         deliver: see `Scheduler`.
         report: see `Scheduler`, with the model's name.
+        forget: called with the name of a model that was dropped.
         sources: where models come from.
     """
 
@@ -124,6 +125,8 @@ class LoadedModels:
         preloaded: Iterable[str],
         deliver: Callable[[list[Order]], None],
         report: Callable[[str, PackReport], None],
+        *,
+        forget: Callable[[str], None],
         sources: Sources,
     ) -> None:
         self._config = config
@@ -131,6 +134,7 @@ class LoadedModels:
         self._finder = ModelFinder(config, self._preloaded, sources)
         self._deliver = deliver
         self._report = report
+        self._forget = forget
         self._spellings: dict[str, Spelling] = {}
         self._slots: dict[Key, _Slot] = {}
         self._load_seconds: dict[str, float] = {}
@@ -342,10 +346,14 @@ class LoadedModels:
         _remove(self._slots, slot)
         for spelling in loaded.spellings:
             _remove(self._spellings, spelling)
-        # Waits for a thread to end, which the loop must not.
-        closing = asyncio.to_thread(loaded.scheduler.close)
-        self._in_background(asyncio.get_running_loop().create_task(closing))
+        self._in_background(asyncio.get_running_loop().create_task(self._close(loaded)))
         return True
+
+    async def _close(self, loaded: LoadedModel) -> None:
+        # Waits for a thread to end, which the loop must not.
+        await asyncio.to_thread(loaded.scheduler.close)
+        if all(slot.name != loaded.name for slot in self._slots.values()):
+            self._forget(loaded.name)
 
     def _slot_of(self, loaded: LoadedModel) -> _Slot | None:
         return next((slot for slot in list(self._slots.values()) if slot.spellings is loaded.spellings), None)

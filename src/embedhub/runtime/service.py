@@ -148,13 +148,15 @@ class Service:
     config: Settings
     models: Iterable[str] = ()
     totals: dict[str, Totals] = field(default_factory=dict)
-    sources: Sources = Sources()
     json_threads: Threads = field(default_factory=lambda: Threads(_THREADS, "json"))
+    sources: Sources = Sources()
 
     def __post_init__(self) -> None:
         folder = self.config.home / "cache" if self.config.cache_disk_mb else None
         self.cache = VectorCache(self.config.cache_mb << 20, folder, self.config.cache_disk_mb << 20)
-        self.loaded = LoadedModels(self.config, self.models, self._deliver, self._count_pack, self.sources)
+        self.loaded = LoadedModels(
+            self.config, self.models, self._deliver, self._count_pack, forget=self._forget, sources=self.sources
+        )
         self._bulk_threads = Threads(_THREADS, "bulk")
         # Nothing that is computed waits for what is only shown.
         self._token_threads = Threads(1, "tokens")
@@ -365,6 +367,9 @@ class Service:
 
     def _totals(self, name: str) -> Totals:
         return self.totals.setdefault(name, Totals())
+
+    def _forget(self, name: str) -> None:
+        self.totals.pop(name, None)
 
     def _count_pack(self, name: str, pack: PackReport) -> None:
         totals = self._totals(name)
