@@ -14,10 +14,12 @@ from embedhub.hub.accounts import DATABASE
 from embedhub.hub.attributes import NEW_REPOSITORY
 from embedhub.hub.commits import ATTRIBUTES
 from embedhub.hub.database import Connections
+from embedhub.hub.discussions import Discussions
 from embedhub.hub.git import GitRepository
 from embedhub.hub.names import Kind, RepositoryName, repository_name
 from embedhub.hub.organisations import Organisations
 from embedhub.hub.repositories import Repositories, Repository
+from embedhub.hub.transport import Transport
 
 FOLDER = "hub"
 
@@ -35,6 +37,8 @@ class Hub:
         self.connections = Connections(home / DATABASE)
         self.organisations = Organisations(self.connections)
         self.repositories = Repositories(self.connections, self.root / "repositories")
+        self.discussions = Discussions(self.connections)
+        self.transport = Transport(self.root / "git")
         self._locks: dict[str, threading.Lock] = {}
         self._locks_lock = threading.Lock()
 

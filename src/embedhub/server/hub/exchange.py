@@ -28,7 +28,7 @@ from embedhub.hub.hosting import Hub
 from embedhub.hub.repositories import Repository
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate, Identity
-from embedhub.server.errors import failure_of
+from embedhub.server.errors import Failure, failure_of
 from embedhub.server.hub.routing import HubRoute, Router, kind_of
 
 logger = logging.getLogger(__name__)
@@ -271,7 +271,8 @@ async def _small_body(exchange: Exchange, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _refusal(error: EmbedhubError) -> Response:
+def hub_failure(error: EmbedhubError) -> Failure:
+    """An error on its way to a client of the Hub, with the headers that these look for."""
     failure = failure_of(error)
     code = _CODES.get(error.code)
     if code is not None:
@@ -280,4 +281,9 @@ def _refusal(error: EmbedhubError) -> Response:
     if failure.status == 401:
         # git asks its user for a name and a password only if it is told so; the password is a token.
         failure.headers["www-authenticate"] = 'Basic realm="embedhub"'
+    return failure
+
+
+def _refusal(error: EmbedhubError) -> Response:
+    failure = hub_failure(error)
     return answer({"error": failure.message}, failure.headers, failure.status)
