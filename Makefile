@@ -9,7 +9,7 @@ DEMO := .demo
 JAVASCRIPT := tests/server/javascript
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients test-reference fuzz check format bench bench-full bench-serve bench-serve-long clean
+.PHONY: help demo test test-clients test-reference fuzz check format bench bench-full bench-serve bench-serve-long bench-hub clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -79,6 +79,9 @@ bench-serve: $(VENV)/installed-check $(INFINITY)/installed ## Measure the server
 
 bench-serve-long: $(VENV)/installed-check ## The server's memory over 200,000 requests, and ten minutes of load
 	$(BIN)/python benchmarks/serve.py --only-long --requests 20000 200000 --soak 600
+
+bench-hub: $(VENV)/installed-check ## Measure the Hub beside nginx and git's own server (minutes; needs nginx and fcgiwrap)
+	$(BIN)/python benchmarks/hub.py
 
 clean: ## Remove what the other targets made (models stay in EMBEDHUB_HOME)
 	rm -rf $(VENV) $(REFERENCE) $(INFINITY) $(DEMO) $(JAVASCRIPT)/node_modules

@@ -232,6 +232,13 @@ class Settings:
         help="Size of one request's body, also after decompression, in MB.",
         group="serve",
     )
+    max_commit_mb: int = _setting(
+        1024,
+        env="EMBEDHUB_MAX_COMMIT_MB",
+        parse=positive,
+        help="Size of one commit's own body, without its large files, in MB.",
+        group="serve",
+    )
     body_seconds: int = _setting(
         30,
         env="EMBEDHUB_BODY_SECONDS",

@@ -47,7 +47,11 @@ command line prints one line, a server maps the code to a status.
     │   ├── HubPathError           "hub_path"             no path for a file in a repository
     │   ├── HubConflictError       "hub_conflict"         what is to be made is there already
     │   ├── StaleParentError       "stale_parent"         somebody else changed the branch meanwhile
-    │   └── HubContentError        "hub_content"          what was sent is not what it says, or not complete
+    │   ├── HubContentError        "hub_content"          what was sent is not what it says, or not complete
+    │   ├── HubStorageError        "hub_storage"          the folder of large files cannot be read or written
+    │   ├── XetError               "xet"                  a xorb or a shard that is not one, or does not fit
+    │   ├── SignatureError         "signature"            a link or token that was altered, is another's or has expired
+    │   └── RemoteHubError         "remote_hub"           a Hub elsewhere refuses, or cannot be reached
     └── StorageFullError           "storage_full"         no space left on the device
 """
 
@@ -347,6 +351,30 @@ class HubContentError(HubError):
     """What was sent is not what it says it is, or a part of it is missing."""
 
     code = "hub_content"
+
+
+class HubStorageError(HubError):
+    """The folder of large files cannot be read or written."""
+
+    code = "hub_storage"
+
+
+class XetError(HubError):
+    """A xorb or a shard is not one, is larger than allowed, or names what is not there."""
+
+    code = "xet"
+
+
+class SignatureError(HubError):
+    """A link or a token was altered, was made for something else, or has expired."""
+
+    code = "signature"
+
+
+class RemoteHubError(HubError):
+    """A Hub that is asked over the network refuses, or cannot be reached."""
+
+    code = "remote_hub"
 
 
 class StorageFullError(EmbedhubError):

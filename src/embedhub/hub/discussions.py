@@ -135,7 +135,7 @@ class Discussions:
             HubContentError: an impossible title or text.
         """
         with self._connections.write() as database:
-            return rows.begin(database, repository, actor.user, _title(title), _text(description))
+            return rows.begin(database, repository, actor.user, _title(title), _text(description or title))
 
     def open_pull_request(
         self,
@@ -156,8 +156,8 @@ class Discussions:
             git: the repository, opened to be changed.
             repository: the same.
             actor: who proposes.
-            title: one line.
-            description: the first comment.
+            title: one line; of a commit's first line what a title can hold.
+            description: the first comment; empty repeats the title.
             base: hash of the commit that it builds upon.
             target: full name of the branch that it is for.
             status: draft or open.
@@ -175,8 +175,8 @@ class Discussions:
                 database,
                 repository,
                 actor.user,
-                _title(title),
-                _text(description),
+                _title(" ".join(title.split())[:_LONGEST_TITLE]),
+                _text(description or title),
                 target=target,
                 base=base,
                 status=status,

@@ -6,20 +6,26 @@ Knows the order in which parts are changed. Refuses to know HTTP.
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from embedhub.errors import HubError
 from embedhub.hub.access import Action, Actor, demand, demand_namespace, repository_not_found
 from embedhub.hub.accounts import DATABASE
 from embedhub.hub.attributes import NEW_REPOSITORY
+from embedhub.hub.blobs import BlobStore
 from embedhub.hub.commits import ATTRIBUTES
 from embedhub.hub.database import Connections
 from embedhub.hub.discussions import Discussions
 from embedhub.hub.git import GitRepository
+from embedhub.hub.holdings import Holdings
+from embedhub.hub.multipart import PartUploads
 from embedhub.hub.names import Kind, RepositoryName, repository_name
 from embedhub.hub.organisations import Organisations
 from embedhub.hub.repositories import Repositories, Repository
+from embedhub.hub.signing import Signer
 from embedhub.hub.transport import Transport
+from embedhub.hub.xet_store import XetStore
 
 FOLDER = "hub"
 
@@ -37,10 +43,19 @@ class Hub:
         self.connections = Connections(home / DATABASE)
         self.organisations = Organisations(self.connections)
         self.repositories = Repositories(self.connections, self.root / "repositories")
+        self.blobs = BlobStore(self.root)
+        self.uploads = PartUploads(self.blobs)
+        self.xet = XetStore(self.blobs)
+        self.holdings = Holdings(self.connections)
         self.discussions = Discussions(self.connections)
         self.transport = Transport(self.root / "git")
         self._locks: dict[str, threading.Lock] = {}
         self._locks_lock = threading.Lock()
+
+    @cached_property
+    def signer(self) -> Signer:
+        """Signs the addresses and tokens that are given out for uploads and downloads."""
+        return Signer.of(self.home)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -110,6 +125,10 @@ class Hub:
         return self.repositories.create(name, fill, visibility=visibility, sdk=sdk)
 
     # -- files
+
+    def demand_reference(self, actor: Actor, repository: Repository, reference: str) -> None:
+        """Nothing, if the actor may move that branch or pull request; errors as of `Discussions.demand_change`."""
+        self.discussions.demand_change(actor, repository, reference)
 
     @contextmanager
     def open(self, repository: Repository) -> Iterator[GitRepository]:

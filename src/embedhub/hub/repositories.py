@@ -62,7 +62,7 @@ class Repository:
 
 
 _SELECT = (
-    "SELECT uuid, kind, users.name, repositories.name, visibility, gated, repositories.created_at, sdk"
+    "SELECT uuid, repositories.kind, users.name, repositories.name, visibility, gated, repositories.created_at, sdk"
     " FROM repositories JOIN users ON users.id = namespace_id"
 )
 

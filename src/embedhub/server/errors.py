@@ -25,6 +25,8 @@ STATUSES: dict[str, int] = {
     "computation": 500,
     "shutting_down": 503,
     "hub_database": 500,
+    "hub_storage": 500,
+    "signature": 403,
     "storage_full": 507,
     "repository_not_found": 404,
     "repository_gated": 403,

@@ -112,7 +112,8 @@ def _observation(scope: Scope, status: int, seconds: float) -> Observation:
 
 
 def _line(level: int, scope: Scope, seen: Observation, *, as_json: bool) -> None:
-    path = scope["path"]
+    # An address that opens something by itself is not for the log.
+    path = scope.get("embedhub.shown_path", scope["path"])
     if len(path) > _SHOWN_PATH or not path.isascii() or not path.isprintable() or " " in path:
         path = quote(path[:_SHOWN_PATH], safe="/:@!$&'()*+,;=-._~", errors="replace")
     fields: dict[str, Any] = {

@@ -11,6 +11,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from embedhub.server.limits import SLOWEST_BYTES_A_SECOND
+from embedhub.server.sendfile import CONNECTION
 
 # What nginx and Apache allow in all, give or take; tokens and trace headers are far shorter.
 _HEAD_BYTES = 64 << 10
@@ -42,7 +43,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, patience: float, **named: Any) -> None:
         super().__init__(*args, **named)
-        self._patience = patience
+        self.patience = patience
         self._head_bytes = 0
         self._head_waiting = 0
         self._head_open = False
@@ -54,7 +55,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """A client has connected."""
         super().connection_made(transport)
-        self._deadline = self.loop.call_later(self._patience, self._end)
+        self._deadline = self.loop.call_later(self.patience, self._end)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
@@ -78,7 +79,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._refusal = _TOO_LONG
                 self.send_400_response("")
         if self._deadline is None and self._is_idle() and not self.transport.is_closing():
-            self._deadline = self.loop.call_later(self._patience, self._end)
+            self._deadline = self.loop.call_later(self.patience, self._end)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, or too much of it, and hang up."""
@@ -123,6 +124,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+        self.scope[CONNECTION] = self  # type: ignore[literal-required]
         if not self.parser.should_upgrade():
             super().on_headers_complete()
 
@@ -177,10 +179,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _watch_reader(self) -> None:
         waiting = self.transport.get_write_buffer_size()
-        self._stall = self.loop.call_later(self._patience, self._look_at_reader, waiting)
+        self._stall = self.loop.call_later(self.patience, self._look_at_reader, waiting)
 
     def _look_at_reader(self, before: int) -> None:
-        if before - self.transport.get_write_buffer_size() < SLOWEST_BYTES_A_SECOND * self._patience:
+        if before - self.transport.get_write_buffer_size() < SLOWEST_BYTES_A_SECOND * self.patience:
             self.transport.abort()
         else:
             self._watch_reader()

@@ -82,14 +82,12 @@ def open_discussion(exchange: Exchange) -> Response:
     repository = exchange.repository(Action.DISCUSS)
     body: Opening = exchange.json(Opening)
     hub, actor = exchange.hub, exchange.actor
-    # Whoever proposes a change may have said all in the title.
-    description = body.description if body.description.strip() else body.title
     if body.pullRequest:
         with hub.change(repository) as git:
             base = git.resolve("main")
-            made = hub.discussions.open_pull_request(git, repository, actor, body.title, description, base)
+            made = hub.discussions.open_pull_request(git, repository, actor, body.title, body.description.strip(), base)
     else:
-        made = hub.discussions.open(repository, actor, body.title, description)
+        made = hub.discussions.open(repository, actor, body.title, body.description.strip())
     url = f"{exchange.address(repository)}/discussions/{made.number}"
     return answer({"num": made.number, "url": url, "pullRequest": made.is_pull_request})
 

@@ -204,6 +204,8 @@ class HubApp:
             route, path = found
             # What the log and the metrics call it.
             scope["embedhub.endpoint"] = route
+            if "token" in path:
+                scope["embedhub.shown_path"] = route.pattern
             response = await self._answer(Request(scope, receive), route, path)
         except EmbedhubError as error:
             scope["embedhub.error"] = error.code

@@ -1,5 +1,153 @@
-"""Files downloaded, whole or in ranges."""
+"""Files downloaded, whole or in ranges, with the headers by which clients cache and verify them.
 
+Source of ranges and conditions: RFC 9110, sections 13 and 14.
+"""
+
+import mimetypes
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from embedhub.errors import EntryNotFoundError, HubContentError
+from embedhub.hub.access import Action
+from embedhub.hub.repositories import Repository
+from embedhub.hub.trees import Entry
+from embedhub.server.hub.download import FilePart
+from embedhub.server.hub.exchange import Exchange, answer
 from embedhub.server.hub.routing import HubRoute
 
-ROUTES: tuple[HubRoute, ...] = ()
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+# Shown by browsers as what they are. Nothing that could run as a page of this server is among them.
+_SHOWN = ("image/png", "image/jpeg", "image/gif", "image/webp", "audio/wav", "audio/x-wav", "application/json")
+
+
+def resolve(exchange: Exchange) -> Response:
+    """A file's content; of a large file its own, not the pointer's."""
+    repository = exchange.repository(Action.READ)
+    path = exchange.path["path"]
+    with exchange.hub.open(repository) as git:
+        commit = git.resolve(exchange.path["revision"])
+        entry = git.entry(commit, path)
+        if entry is None or entry.is_folder:
+            return _no_file(exchange, commit, path)
+        content = b"" if entry.pointer is not None or exchange.request.method == "HEAD" else git.read(entry)
+    headers = _headers(exchange, entry, commit)
+    file: Path | None = None
+    if entry.pointer is not None:
+        file = _large_file(exchange, repository, entry)
+    return ranged(exchange, headers, entry.etag, entry.size, file, content)
+
+
+def raw(exchange: Exchange) -> Response:
+    """What git keeps of a file; of a large one the pointer."""
+    repository = exchange.repository(Action.READ)
+    with exchange.hub.open(repository) as git:
+        commit = git.resolve(exchange.path["revision"])
+        path = exchange.path["path"]
+        entry = git.entry(commit, path)
+        if entry is None or entry.is_folder:
+            return _no_file(exchange, commit, path)
+        content = git.read(entry)
+    headers = _headers(exchange, Entry(path, entry.oid, len(content)), commit)
+    return ranged(exchange, headers, entry.oid, len(content), None, content)
+
+
+def ranged(
+    exchange: Exchange, headers: dict[str, str], etag: str, size: int, file: Path | None, content: bytes
+) -> Response:
+    """The whole, the range that was asked for, or word that the client has it already.
+
+    Args:
+        exchange: the request.
+        headers: of the answer.
+        etag: what identifies the content.
+        size: in bytes.
+        file: holds the content; None takes `content`.
+        content: if it is not in a file; may be empty for HEAD.
+    """
+    known = exchange.headers.get("if-none-match", "")
+    if f'"{etag}"' in known or known.strip() == "*":
+        return Response(status_code=304, headers=headers)
+    asked = exchange.headers.get("range", "")
+    condition = exchange.headers.get("if-range", f'"{etag}"')
+    found = _RANGE.fullmatch(asked.replace(" ", "")) if condition == f'"{etag}"' else None
+    first, end, status = 0, size, 200
+    if found is not None and (found[1] or found[2]):
+        first, end = _bounds(found[1], found[2], size)
+        if first >= end:
+            return answer(
+                {"error": f"the file has {size} bytes"}, headers | {"content-range": f"bytes */{size}"}, status=416
+            )
+        headers["content-range"] = f"bytes {first}-{end - 1}/{size}"
+        status = 206
+    headers["content-length"] = str(end - first)
+    if exchange.request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    if file is None:
+        return Response(content[first:end], status, headers)
+    return FilePart(file, first, end, status, headers)
+
+
+def _bounds(first: str, last: str, size: int) -> tuple[int, int]:
+    if not first:
+        # The last so many bytes.
+        return max(0, size - int(last)), size
+    return int(first), min(size, int(last) + 1) if last else size
+
+
+def _headers(exchange: Exchange, entry: Entry, commit: str) -> dict[str, str]:
+    name = entry.path.rpartition("/")[2]
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    shown = kind in _SHOWN
+    text = kind.startswith("text/") or name.endswith((".md", ".jsonl", ".yaml", ".yml", ".toml"))
+    disposition = "inline" if shown or text else "attachment"
+    headers = {
+        "content-type": kind if shown else "text/plain; charset=utf-8" if text else "application/octet-stream",
+        "content-disposition": f"{disposition}; filename*=UTF-8''{quote(name, safe='')}",
+        "x-content-type-options": "nosniff",
+        "content-security-policy": "default-src 'none'; sandbox",
+        "etag": f'"{entry.etag}"',
+        "x-repo-commit": commit,
+        "accept-ranges": "bytes",
+        # A commit's file never changes; a branch's may. Nobody between may keep what a token has opened.
+        "cache-control": "private, max-age=31536000, immutable"
+        if exchange.path["revision"] == commit
+        else "private, no-cache",
+    }
+    if entry.pointer is not None:
+        headers["x-linked-size"] = str(entry.pointer.size)
+        headers["x-linked-etag"] = f'"{entry.pointer.sha256}"'
+    return headers
+
+
+def _large_file(exchange: Exchange, repository: Repository, entry: Entry) -> Path:
+    """Where a large file lies, if the repository holds it: a pointer alone opens nothing."""
+    assert entry.pointer is not None
+    hub = exchange.hub
+    if hub.holdings.holds(repository.uuid, entry.pointer.sha256) != entry.pointer.size:
+        raise EntryNotFoundError(f"Entry not found: the large file behind {entry.path[:300]} was never uploaded")
+    path = hub.blobs.path(entry.pointer.sha256)
+    if not path.is_file():
+        raise HubContentError(f"the large file behind {entry.path[:300]} is missing; `embedhub hub check` tells more")
+    return path
+
+
+def _no_file(exchange: Exchange, commit: str, path: str) -> Response:
+    # With the commit, so that clients remember that there is none.
+    message = f"Entry not found: there is no file {path[:300]}"
+    headers = {
+        "x-error-code": "EntryNotFound",
+        "x-error-message": message.encode("ascii", "replace").decode(),
+        "x-repo-commit": commit,
+    }
+    return answer({"error": message}, headers, 404)
+
+
+ROUTES = (
+    HubRoute("GET", "/{prefix}{namespace}/{name}/resolve/{revision}/{path*}", resolve),
+    HubRoute("GET", "/api/{kinds}/{namespace}/{name}/resolve/{revision}/{path*}", resolve),
+    HubRoute("GET", "/{prefix}{namespace}/{name}/raw/{revision}/{path*}", raw),
+)
