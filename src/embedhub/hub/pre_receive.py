@@ -98,7 +98,8 @@ def refused_moves(database: sqlite3.Connection, push: Push, moves: list[Move]) -
     """
     if len(moves) > _MOST_REFERENCES:
         return [f"a push moves {_MOST_REFERENCES} references at most, this one {len(moves)}"]
-    return [reason for move in moves if (reason := _refused_move(database, push, move))]
+    reasons = [reason for move in moves if (reason := _refused_move(database, push, move))]
+    return reasons or _refused_kinds(moves)
 
 
 def _refused_move(database: sqlite3.Connection, push: Push, move: Move) -> str:
@@ -122,7 +123,19 @@ def _refused_move(database: sqlite3.Connection, push: Push, move: Move) -> str:
             return str(error)
         if name == _MAIN and move.before != _NOTHING and not _leads_to(move.before, move.after):
             return "main is not moved back, because others build on it: pull and push again, or push to another branch"
-    return "" if _is_commit(move.after) else f"{name} must stand for a commit"
+    return ""
+
+
+def _refused_kinds(moves: list[Move]) -> list[str]:
+    """Names that would stand for something that is no commit: a file can be tagged, but nobody could look it up."""
+    made = [move for move in moves if move.after != _NOTHING]
+    asked = "".join(f"{move.after}^{{commit}}\n" for move in made).encode()
+    looked = subprocess.run(["git", "cat-file", "--batch-check"], input=asked, stdout=subprocess.PIPE, check=True)
+    return [
+        f"{move.reference} must stand for a commit"
+        for move, line in zip(made, looked.stdout.splitlines(), strict=True)
+        if b" commit " not in line
+    ]
 
 
 def refused_objects(database: sqlite3.Connection, repository: str, moves: list[Move]) -> list[str]:
@@ -194,16 +207,9 @@ def _refused_pointer(pointer: Pointer, path: str, size_of: Callable[[str], int |
 # -- git
 
 
-def _is_commit(oid: str) -> bool:
-    return _git("rev-parse", "--verify", "--quiet", f"{oid}^{{commit}}").returncode == 0
-
-
 def _leads_to(before: str, after: str) -> bool:
-    return _git("merge-base", "--is-ancestor", before, after).returncode == 0
-
-
-def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["git", *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    asking = ["git", "merge-base", "--is-ancestor", before, after]
+    return subprocess.run(asking, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def _new_objects(tips: Iterable[str]) -> Iterator[_New]:

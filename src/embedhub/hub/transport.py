@@ -41,7 +41,8 @@ _LONGEST_REPORT = 4 << 20
 _SETTINGS = {
     # Backups may have been brought back by another user.
     "safe.directory": "*",
-    "core.bigFileThreshold": "16m",
+    # Larger files are neither compared with others, which takes seconds for each at every clone, nor held in memory.
+    "core.bigFileThreshold": "1m",
     "core.packedGitWindowSize": "32m",
     "core.packedGitLimit": "256m",
     "core.deltaBaseCacheLimit": "64m",
@@ -125,7 +126,7 @@ class Transport:
                 start_new_session=True,
                 limit=_PIECE,
             )
-            session = Session(process, repository, moves_references=push is not None and not advertise)
+            session = Session(process, repository, takes=service is Service.RECEIVE and not advertise)
             try:
                 _limit_memory(process.pid)
                 yield session
@@ -178,13 +179,14 @@ class Session:
     Args:
         process: the program.
         repository: folder that it works on.
-        moves_references: whether its last words say that something is kept for ever.
+        takes: whether it takes objects and moves references: then its last words say that something is kept for ever.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, repository: Path, *, moves_references: bool) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, repository: Path, *, takes: bool) -> None:
         self._process = process
         self._repository = repository
-        self._report = _Report() if moves_references else None
+        self._takes = takes
+        self._report = _Report() if takes else None
         self._started_at = time.time()
         self._stderr = b""
         self._listening = asyncio.create_task(self._listen())
@@ -227,17 +229,24 @@ class Session:
 
     def stop(self) -> None:
         """Tell it to end; what it has not finished is as if it had never begun."""
-        self._signal(signal.SIGTERM)
+        self.close_input()
+        # One that takes objects and is told that no more come removes what it has; a signal to it and to those who work
+        # for it at once leaves that behind.
+        if not self._takes:
+            self._signal(signal.SIGTERM)
 
     async def end(self) -> None:
         """See that it has ended, with all its children."""
         try:
-            if self._process.returncode is None:
+            for stronger in (signal.SIGTERM, signal.SIGKILL):
+                if self._process.returncode is not None:
+                    break
                 self.stop()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_END_SECONDS):
                         await self._drained()
-                self._signal(signal.SIGKILL)
+                        break
+                self._signal(stronger)
             await self._drained()
         except BaseException:
             self._signal(signal.SIGKILL)

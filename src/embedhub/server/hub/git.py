@@ -257,11 +257,14 @@ class Conversation(Response):
         feeding = asyncio.create_task(self._feed(session, moved))
         try:
             async for piece in session.output():
+                if feeding.done() and feeding.exception() is not None:
+                    break
                 moved()
                 await self._say(piece, send)
                 moved()
-            if not self._started:
-                await self._say(b"", send)
+            else:
+                if not self._started:
+                    await self._say(b"", send)
         finally:
             feeding.cancel()
             (failure,) = await asyncio.gather(feeding, return_exceptions=True)
