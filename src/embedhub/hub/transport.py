@@ -47,6 +47,8 @@ _SETTINGS = {
     "core.packedGitLimit": "256m",
     "core.deltaBaseCacheLimit": "64m",
     "core.filesRefLockTimeout": "5000",
+    # A clone is packed anew each time, beside models that want the same cores.
+    "pack.compression": "1",
     "pack.windowMemory": "64m",
     "pack.threads": "2",
 }

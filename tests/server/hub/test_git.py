@@ -3,21 +3,28 @@
 import base64
 import gzip
 import os
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 from tests.server.hub.git_commands import Git, clone, needs_git, refusal
 from tests.server.processes import Running, eventually, running
 
+from embedhub.config import Settings
 from embedhub.hub.hosting import Hub
 from embedhub.hub.names import Kind
 from embedhub.hub.repositories import Repository
+from embedhub.runtime.service import Service
+from embedhub.server.auth import Gate
+from embedhub.server.hub.exchange import HubApp
+from embedhub.server.hub.routes import ROUTES
 
 pytestmark = needs_git
 
@@ -223,11 +230,20 @@ REFUSED: list[tuple[Callable[[Git], list[str]], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("prepare", "told"), REFUSED)
-def test_a_push_is_refused_whole(place: Place, tmp_path: Path, prepare: Callable[[Git], list[str]], told: str) -> None:
+@pytest.fixture(scope="module")
+def target(place: Place, tmp_path_factory: pytest.TempPathFactory) -> tuple[Repository, Git]:
+    """A repository that no push changes, and a clone of it."""
     repository = place.make()
+    return repository, clone(place.url(repository), tmp_path_factory.mktemp("target") / "c")
+
+
+@pytest.mark.parametrize(("prepare", "told"), REFUSED)
+def test_a_push_is_refused_whole(
+    place: Place, target: tuple[Repository, Git], prepare: Callable[[Git], list[str]], told: str
+) -> None:
+    repository, cloned = target
     before = place.head(repository)
-    cloned = clone(place.url(repository), tmp_path / "c")
+    cloned("reset", "--quiet", "--hard", "origin/main")
     what = prepare(cloned)
     said = refusal(cloned("push", "origin", *what, "HEAD~0:refs/heads/innocent", check=False))
     assert told in said
@@ -386,25 +402,6 @@ def test_file_locks_are_not_offered(place: Place) -> None:
     assert asked.status_code == 501
 
 
-def test_a_program_ends_with_its_client(place: Place) -> None:
-    repository = place.make()
-    with place.hub.change(repository) as git:
-        blobs = {f"f{n}": (git.write_blob(os.urandom(1 << 20)), 0o100644) for n in range(32)}
-        git.commit("refs/heads/big", git.edit_tree(None, blobs), (), "big", "ann", expected=None)
-    want = f"want {place.head(repository, 'refs/heads/big')} side-band-64k\n"
-    body = f"{len(want) + 4:04x}{want}00000009done\n".encode()
-    head = (
-        f"POST /{repository.id}/git-upload-pack HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
-        "Content-Type: application/x-git-upload-pack-request\r\n\r\n"
-    ).encode()
-    with place.server.connect() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.sendall(head + body)
-        assert connection.recv(100).startswith(b"HTTP/1.1 200")
-        assert eventually(lambda: any("upload-pack" in line for line in place.processes()))
-    assert eventually(lambda: not place.processes())
-
-
 def test_a_push_that_breaks_off_leaves_nothing(place: Place, tmp_path: Path) -> None:
     repository = place.make()
     before = place.head(repository)
@@ -442,7 +439,7 @@ def test_a_push_that_breaks_off_leaves_nothing(place: Place, tmp_path: Path) -> 
         assert eventually(lambda: place.head(repository) == cloned.head())
 
 
-def test_a_large_push_and_clone_pass_through_in_constant_memory(place: Place, tmp_path: Path) -> None:
+def test_a_large_push_takes_no_memory_and_a_fetch_ends_with_its_client(place: Place, tmp_path: Path) -> None:
     repository = place.make()
     cloned = clone(place.url(repository), tmp_path / "c")
     cloned("config", "core.compression", "0")
@@ -450,8 +447,18 @@ def test_a_large_push_and_clone_pass_through_in_constant_memory(place: Place, tm
     cloned.commit({f"f{n}": os.urandom(5 << 20) for n in range(10)})
     before = _peak(place.server)
     cloned("push", "origin", "main")
-    cloned("clone", "--quiet", "--bare", place.url(repository), "d")
     assert place.head(repository) == cloned.head()
+    address = f"{place.server.address}/{repository.id}/git-upload-pack"
+    headers = {"content-type": "application/x-git-upload-pack-request"}
+    with httpx.stream("POST", address, content=_wants(place, repository), headers=headers, timeout=60) as given:
+        received = 0
+        for piece in given.iter_raw():
+            received += len(piece)
+            if received > 10 << 20:
+                break
+        assert received > 10 << 20
+        assert any("upload-pack" in line for line in place.processes())
+    assert eventually(lambda: not place.processes())
     assert _peak(place.server) - before < 25 << 20
 
 
@@ -461,11 +468,17 @@ def _peak(server: Running) -> int:
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
 
 
-def test_without_git_all_else_works(tmp_path: Path, tiny_folder: Path) -> None:
-    with running(tmp_path, tiny_folder, PATH=str(tmp_path)) as server:
-        hub = Hub(server.home)
-        hub.create(hub.actor("ann", "admin"), Kind.MODEL, "ann/one")
-        asked = httpx.get(f"{server.address}/ann/one/info/refs?service=git-upload-pack")
+def test_without_git_all_else_works(offline: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing_else(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError
+
+    hub, gate = Hub(offline.home), Gate(offline)
+    hub.create(hub.actor("ann", "admin"), Kind.MODEL, "ann/one")
+    app = HubApp(nothing_else, routes=ROUTES, hub=hub, service=cast(Service, None), gate=gate, config=offline)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with TestClient(app, base_url="http://localhost") as client:
+        asked = client.get("/ann/one/info/refs?service=git-upload-pack")
         assert (asked.status_code, "no git command" in asked.text) == (501, True)
-        assert httpx.get(f"{server.address}/ann/one/resolve/main/.gitattributes").status_code == 200
-        hub.close()
+        assert client.get("/ann/one/resolve/main/.gitattributes").status_code == 200
+    gate.close()
+    hub.close()

@@ -279,7 +279,9 @@ def hub_failure(error: EmbedhubError) -> Failure:
     code = _CODES.get(error.code)
     if code is not None:
         failure.headers["x-error-code"] = code
-    failure.headers["x-error-message"] = failure.message.encode("ascii", "replace").decode()
+    # A message may repeat what was asked for, and a header holds nothing but printable ASCII.
+    shown = (character if " " <= character <= "~" else "?" for character in failure.message)
+    failure.headers["x-error-message"] = "".join(shown)
     if failure.status == 401:
         # git asks its user for a name and a password only if it is told so; the password is a token.
         failure.headers["www-authenticate"] = 'Basic realm="embedhub"'
