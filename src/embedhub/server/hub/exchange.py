@@ -30,7 +30,7 @@ from embedhub.hub.repositories import Repository
 from embedhub.runtime.hosted import HostedDatasets
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate, Identity
-from embedhub.server.errors import failure_of
+from embedhub.server.errors import Failure, failure_of
 from embedhub.server.hub.routing import HubRoute, Router, kind_of
 from embedhub.server.sessions import PROOF_FIELD, PROOF_HEADER
 
@@ -385,7 +385,8 @@ async def _small_body(exchange: Exchange, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _refusal(error: EmbedhubError) -> Response:
+def hub_failure(error: EmbedhubError) -> Failure:
+    """An error on its way to a client of the Hub, with the headers that these look for."""
     failure = failure_of(error)
     code = _CODES.get(error.code)
     if code is not None:
@@ -394,4 +395,9 @@ def _refusal(error: EmbedhubError) -> Response:
     if failure.status == 401:
         # git asks its user for a name and a password only if it is told so; the password is a token.
         failure.headers["www-authenticate"] = 'Basic realm="embedhub"'
+    return failure
+
+
+def _refusal(error: EmbedhubError) -> Response:
+    failure = hub_failure(error)
     return answer({"error": failure.message}, failure.headers, failure.status)
