@@ -4,7 +4,10 @@ Knows neither who owns it nor who asks. Objects are written first and a referenc
 what dies half-way leaves nothing but objects that nobody refers to.
 """
 
+import errno
+import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -38,6 +41,10 @@ _SYNCING = ThreadPoolExecutor(8, "fsync")
 pygit2.option(Option.SET_OWNER_VALIDATION, False)
 
 _HASH = re.compile(r"[0-9a-f]{7,40}")
+
+# What libgit2 passes on of the system's words, and below how many bytes a disk is full whatever it says.
+_FULL_WORDS = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+_FULL_BYTES = 256 << 10
 
 # How long somebody else, such as a push, may hold a branch's lock.
 _LOCK_SECONDS = 5.0
@@ -283,7 +290,7 @@ class GitRepository:
 
     def write_blob(self, content: bytes) -> str:
         """Keep a file's content; gives git's hash of it."""
-        with storage_errors("the disk is full; nothing was changed"), _git_errors():
+        with storage_errors("the disk is full; nothing was changed"), _git_errors(self.folder):
             self._written.append(str(self.repository.create_blob(content)))
         return self._written[-1]
 
@@ -299,7 +306,7 @@ class GitRepository:
         Raises:
             HubContentError: a path is to be a file and a folder at once.
         """
-        with storage_errors("the disk is full; nothing was changed"), _git_errors():
+        with storage_errors("the disk is full; nothing was changed"), _git_errors(self.folder):
             return edit_tree(self.repository, tree, changes, self._written)
 
     def commit(
@@ -327,7 +334,7 @@ class GitRepository:
             HubConflictError: somebody else holds its lock for too long.
         """
         signature = pygit2.Signature(author or "anonymous", f"{author or 'anonymous'}@users.noreply.embedhub")
-        with storage_errors("the disk is full; nothing was changed"), _git_errors():
+        with storage_errors("the disk is full; nothing was changed"), _git_errors(self.folder):
             made = self.repository.create_commit(
                 None, signature, signature, message, self._oid(tree), [self._oid(parent) for parent in parents]
             )
@@ -348,7 +355,7 @@ class GitRepository:
             try:
                 with (
                     storage_errors("the disk is full; nothing was changed"),
-                    _git_errors(),
+                    _git_errors(self.folder),
                     _synced(self.repository) as transaction,
                 ):
                     transaction.lock_ref(reference)
@@ -371,7 +378,7 @@ class GitRepository:
             RevisionNotFoundError: there is none.
         """
         try:
-            with _git_errors():
+            with _git_errors(self.folder):
                 self.repository.references.delete(reference)
         except KeyError as error:
             raise RevisionNotFoundError(f"Invalid rev id: {reference}") from error
@@ -402,7 +409,7 @@ class GitRepository:
             raise HubConflictError(f"Tag reference exists already: {reference}")
         if message:
             signature = pygit2.Signature(author or "anonymous", f"{author or 'anonymous'}@users.noreply.embedhub")
-            with _git_errors(), _synced(self.repository):
+            with _git_errors(self.folder), _synced(self.repository):
                 self.repository.create_tag(name, self._oid(commit), ObjectType.COMMIT, signature, message)
         else:
             self.set_reference(reference, commit, expected=None)
@@ -451,13 +458,20 @@ def _sync_if_there(path: Path) -> None:
 
 
 class _git_errors:  # noqa: N801 - reads as what it is, a `with`
-    """Turn what libgit2 says of a full disk into the project's error; other words of it stay."""
+    """Turn what libgit2 says of a full disk into the system's own error; other words of it stay."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, pygit2.GitError) and "No space left" in str(error):
-            raise OSError(28, "No space left on device") from error
+        # Some of its errors are OSErrors without a number, and some say `no error`.
+        if not isinstance(error, pygit2.GitError | OSError) or getattr(error, "errno", None):
+            return
+        words = str(error)
+        if any(full in words for full in _FULL_WORDS) or shutil.disk_usage(self._folder).free < _FULL_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
 def _commit(commit: pygit2.Commit) -> Commit:
