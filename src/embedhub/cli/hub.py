@@ -41,7 +41,7 @@ def check(
     if json:
         print_json({"clean": not damaged, "findings": told})
     elif damaged:
-        say(f"{damaged} damaged; docs/hub.md says how a backup is brought back")
+        say(f"{damaged} damaged; docs/hub/keeping.md says how a backup is brought back")
     else:
         say(f"clean: {repositories} repositories" + ("; `embedhub hub gc` removes leftovers" if leftovers else ""))
     if damaged:

@@ -93,6 +93,15 @@ class Holdings:
         with self._connections.read() as database:
             return dict(database.execute("SELECT sha256, size FROM links WHERE repository = ?", (repository,)))
 
+    def since(self, repository: str) -> dict[str, tuple[int, float]]:
+        """The files that a repository holds, oldest first: size, and since when (seconds since 1970), by sha256."""
+        with self._connections.read() as database:
+            rows = database.execute(
+                "SELECT sha256, size, linked_at FROM links WHERE repository = ? ORDER BY linked_at, sha256",
+                (repository,),
+            )
+            return {sha256: (size, since) for sha256, size, since in rows}
+
     def is_held(self, sha256: str) -> bool:
         """Whether any repository holds the file."""
         with self._connections.read() as database:

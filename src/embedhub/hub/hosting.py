@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from embedhub.errors import HubConflictError, HubError, RepositoryNotFoundError
+from embedhub.errors import EntryNotFoundError, HubConflictError, HubContentError, HubError, RepositoryNotFoundError
 from embedhub.hub.access import Action, Actor, demand, demand_namespace, repository_not_found
 from embedhub.hub.accounts import DATABASE
 from embedhub.hub.attributes import NEW_REPOSITORY
@@ -20,10 +20,12 @@ from embedhub.hub.git import GitRepository
 from embedhub.hub.holdings import Holdings
 from embedhub.hub.locks import alone, at_work, remove_stale_locks
 from embedhub.hub.multipart import PartUploads
-from embedhub.hub.names import Kind, RepositoryName, repository_name
+from embedhub.hub.names import Kind, RepositoryName, check_namespace, repository_name
 from embedhub.hub.organisations import Organisations
+from embedhub.hub.reading import GitReader
 from embedhub.hub.repositories import Repositories, Repository
 from embedhub.hub.signing import Signer
+from embedhub.hub.trees import Entry
 from embedhub.hub.xet_store import XetStore
 
 FOLDER = "hub"
@@ -114,6 +116,7 @@ class Hub:
             ForbiddenError: not in that namespace.
         """
         name: RepositoryName = repository_name(kind, id)
+        check_namespace(name.namespace)
         demand_namespace(actor, name.namespace)
         if actor.is_administrator and self.organisations.find(name.namespace) is None:
             self.organisations.ensure_user(name.namespace)
@@ -124,16 +127,50 @@ class Hub:
 
         return self.repositories.create(name, fill, visibility=visibility, sdk=sdk)
 
+    def move(self, actor: Actor, repository: Repository, to: str) -> Repository:
+        """Give a repository another name, perhaps in another namespace; the old one leads there.
+
+        Raises:
+            HubNameError: an impossible name, or there is no such namespace.
+            HubConflictError: there is one of that name.
+            ForbiddenError: the actor may not make repositories there.
+        """
+        name = repository_name(repository.kind, to)
+        check_namespace(name.namespace)
+        demand_namespace(actor, name.namespace)
+        return self.repositories.move(repository, name)
+
     # -- files
 
     def demand_reference(self, actor: Actor, repository: Repository, reference: str) -> None:
         """Nothing, if the actor may move that branch or pull request."""
         demand(actor, repository.guarded(), Action.WRITE)
 
+    def large_file(self, repository: Repository, entry: Entry) -> Path:
+        """Where a large file lies, if the repository holds it: a pointer alone opens nothing.
+
+        Args:
+            repository: whose file it is.
+            entry: of a file with a pointer.
+
+        Raises:
+            EntryNotFoundError: it was never uploaded.
+            HubContentError: it is missing.
+        """
+        assert entry.pointer is not None
+        if self.holdings.holds(repository.uuid, entry.pointer.sha256) != entry.pointer.size:
+            raise EntryNotFoundError(f"Entry not found: the large file behind {entry.path[:300]} was never uploaded")
+        path = self.blobs.path(entry.pointer.sha256)
+        if not path.is_file():
+            raise HubContentError(
+                f"the large file behind {entry.path[:300]} is missing; `embedhub hub check` tells more"
+            )
+        return path
+
     @contextmanager
-    def open(self, repository: Repository) -> Iterator[GitRepository]:
+    def open(self, repository: Repository) -> Iterator[GitReader]:
         """Its git repository, to read."""
-        with GitRepository(self.repositories.folder(repository)) as git:
+        with GitReader(self.repositories.folder(repository)) as git:
             yield git
 
     @contextmanager

@@ -65,7 +65,7 @@ class Repository:
 
 
 _SELECT = (
-    "SELECT uuid, kind, users.name, repositories.name, visibility, gated, repositories.created_at, sdk"
+    "SELECT uuid, repositories.kind, users.name, repositories.name, visibility, gated, repositories.created_at, sdk"
     " FROM repositories JOIN users ON users.id = namespace_id"
 )
 
@@ -95,7 +95,8 @@ class Repositories:
         namespace, _, name = id.partition("/")
         with self._connections.read() as database:
             row = database.execute(
-                f"{_SELECT} WHERE kind = ? AND users.name = ? AND repositories.name = ?", (kind, namespace, name)
+                f"{_SELECT} WHERE repositories.kind = ? AND users.name = ? AND repositories.name = ?",
+                (kind, namespace, name),
             ).fetchone()
             if row is None:
                 row = database.execute(
@@ -169,6 +170,7 @@ class Repositories:
             fill(folder)
             # The row is what makes it one: a folder without a row is swept up later.
             with self._connections.write() as database:
+                _take(database, name)
                 database.execute(
                     "INSERT INTO repositories (uuid, kind, namespace_id, name, visibility, gated, created_at, sdk)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -212,6 +214,8 @@ class Repositories:
                     " ON CONFLICT DO UPDATE SET repository = excluded.repository",
                     (repository.kind, repository.id, repository.uuid),
                 )
+                # Last, so that another spelling of the same name leads nowhere.
+                _take(database, to)
         except sqlite3.IntegrityError as error:
             raise _conflict(to) from error
         return replace(repository, namespace=namespace[1], name=to.name)
@@ -270,6 +274,11 @@ def _taken(database: sqlite3.Connection, name: RepositoryName) -> bool:
         (name.kind, name.namespace, name.name),
     ).fetchone()
     return row is not None
+
+
+def _take(database: sqlite3.Connection, name: RepositoryName) -> None:
+    """A name that is given again leads no more to who had it before."""
+    database.execute("DELETE FROM former_names WHERE kind = ? AND id = ?", (name.kind, str(name)))
 
 
 def _conflict(name: RepositoryName) -> HubError:

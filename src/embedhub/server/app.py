@@ -9,7 +9,9 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from embedhub.config import Settings
+from embedhub.hub.derived import Derived
 from embedhub.hub.hosting import Hub
+from embedhub.runtime.hosted import HostedDatasets
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate
 from embedhub.server.cors import Cors
@@ -27,6 +29,8 @@ from embedhub.server.observe import Observed
 from embedhub.server.pages import own_endpoints
 from embedhub.server.tracing import Tracer
 from embedhub.server.unmatched import broken, unmatched
+from embedhub.server.web.layout import refuse_page
+from embedhub.server.web.routes import ROUTES as WEB
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +57,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
     gate = gate or Gate(config)
     bodies = Bodies(config)
     hub = Hub(config.home)
+    hosted = HostedDatasets(hub, service, Derived(hub, config.derived_mb << 20), config)
     requests = RequestMetrics()
     numbers = ServiceMetrics(service, requests)
     tracer = Tracer(config.otlp_endpoint) if config.otlp_endpoint else None
@@ -70,6 +75,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
         finally:
             saving.cancel()
             await gate.quota.save()
+            hosted.close()
             await service.close()
             gate.close()
             hub.close()
@@ -83,7 +89,16 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
         middleware=[
             Middleware(Observed, requests, tracer, log_json=config.log_format == "json"),
             Middleware(Cors, gate=gate),
-            Middleware(HubApp, routes=HUB, hub=hub, service=service, gate=gate, config=config),
+            Middleware(
+                HubApp,
+                routes=(*HUB, *WEB),
+                hub=hub,
+                service=service,
+                hosted=hosted,
+                gate=gate,
+                config=config,
+                refuse_page=refuse_page,
+            ),
         ],
         exception_handlers={404: unmatched, 405: unmatched, Exception: broken},
     )

@@ -18,18 +18,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import uvicorn
 import uvloop
-from starlette.applications import Starlette
 
 from embedhub.config import Settings, read_settings
 from embedhub.hub.hosting import Hub
-from embedhub.runtime.service import Service
-from embedhub.server.auth import Gate
-from embedhub.server.hub.exchange import HubApp
-from embedhub.server.hub.routes import ROUTES
+from embedhub.server.app import build_app
 from embedhub.server.protocol import GuardedProtocol
 
 
@@ -81,9 +77,9 @@ def hub_process(home: Path, **variables: str) -> Iterator[HubProcess]:
 
 
 def _serve(config: Settings, listening: socket.socket) -> None:
-    hub = Hub(config.home)
-    hub.start()
-    app = HubApp(Starlette(), routes=ROUTES, hub=hub, service=cast(Service, None), gate=Gate(config), config=config)
+    # What the lifespan does but for the models, which take seconds.
+    Hub(config.home).start()
+    app = build_app(config)
     protocol: Any = partial(GuardedProtocol, patience=float(config.body_seconds))
     server = uvicorn.Server(uvicorn.Config(app, http=protocol, ws="none", lifespan="off", log_config=None))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
