@@ -6,6 +6,7 @@ computing happens in the schedulers' threads.
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ from embedhub.errors import RequestTimeoutError, RequestTooLargeError
 from embedhub.runtime.cache import VectorCache, job_key
 from embedhub.runtime.distribution import SIZES, Distribution
 from embedhub.runtime.finding import Sources
-from embedhub.runtime.loaded import LoadedModel, LoadedModels
+from embedhub.runtime.loaded import LoadedModel, LoadedModels, Models
 from embedhub.runtime.scheduler import Order, PackReport
 from embedhub.tasks import ClassifyTexts, EmbedTexts, Plan, Request, RerankTexts, prepare
 
@@ -131,9 +132,11 @@ class Service:
     def __post_init__(self) -> None:
         folder = self.config.home / "cache" if self.config.cache_disk_mb else None
         self.cache = VectorCache(self.config.cache_mb << 20, folder, self.config.cache_disk_mb << 20)
-        self.loaded = LoadedModels(
+        self.every_model = LoadedModels(
             self.config, self.models, self._deliver, self._count_pack, forget=self._forget, sources=self.sources
         )
+        # What a request sees of them; `seen_through` gives others.
+        self.loaded: Models = self.every_model
         self._loop: asyncio.AbstractEventLoop | None = None
         self._idle_check: asyncio.Task[None] | None = None
 
@@ -145,7 +148,7 @@ class Service:
         """
         self._loop = asyncio.get_running_loop()
         if preload:
-            await self.loaded.preload()
+            await self.every_model.preload()
         if self.config.model_idle_seconds:
             self._idle_check = self._loop.create_task(self._drop_idle())
 
@@ -153,8 +156,14 @@ class Service:
         """Drop every model. What still waits fails."""
         if self._idle_check is not None:
             self._idle_check.cancel()
-        await self.loaded.close()
+        await self.every_model.close()
         self.cache.close()
+
+    def seen_through(self, models: Models) -> "Service":
+        """This service, started or not, for somebody who sees its models so."""
+        view = copy(self)
+        view.loaded = models
+        return view
 
     async def run(self, model: str | None, request: Request, caller: Caller = Caller()) -> Answer:
         """Answer a request.
@@ -278,7 +287,7 @@ class Service:
     async def _drop_idle(self) -> None:
         while True:
             await asyncio.sleep(_IDLE_CHECK_SECONDS)
-            self.loaded.drop_idle()
+            self.every_model.drop_idle()
 
     def _deliver(self, orders: list[Order]) -> None:
         """From a scheduler's thread into the loop."""

@@ -29,6 +29,7 @@ from embedhub.hub.repositories import Repository
 from embedhub.runtime.hosted import HostedDatasets
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate, Identity
+from embedhub.server.endpoint import Services
 from embedhub.server.errors import failure_of
 from embedhub.server.hub.routing import HubRoute, Router, kind_of
 
@@ -181,7 +182,7 @@ class HubApp:
         app: answers the others.
         routes: of the Hub, asked in order.
         hub: what is served.
-        service: computes vectors.
+        services: compute vectors, for each with the models that they may use.
         hosted: datasets that are asked.
         gate: who may ask.
         config: the settings.
@@ -193,7 +194,7 @@ class HubApp:
         *,
         routes: tuple[HubRoute, ...],
         hub: Hub,
-        service: Service,
+        services: Services,
         hosted: HostedDatasets,
         gate: Gate,
         config: Settings,
@@ -201,7 +202,7 @@ class HubApp:
         self._app = app
         self._router = Router(routes)
         self._hub = hub
-        self._service = service
+        self._services = services
         self._hosted = hosted
         self._gate = gate
         self._config = config
@@ -239,7 +240,7 @@ class HubApp:
         request.scope["embedhub.user"] = identity.user
         exchange = Exchange(
             hub=self._hub,
-            service=self._service,
+            service=self._services(identity),
             config=self._config,
             actor=Actor(),
             identity=identity,
@@ -268,11 +269,16 @@ class HubApp:
         return made
 
     def _actor(self, identity: Identity) -> Actor:
-        if identity.account is not None:
-            return self._hub.actor(identity.user, identity.account.scope)
-        if self._gate.anonymous_scope == "admin":
-            return Actor(LOCAL_USER, "admin")
-        return Actor()
+        return actor_of(self._hub, self._gate, identity)
+
+
+def actor_of(hub: Hub, gate: Gate, identity: Identity) -> Actor:
+    """Somebody who asks, with the roles they have now."""
+    if identity.account is not None:
+        return hub.actor(identity.user, identity.account.scope)
+    if gate.anonymous_scope == "admin":
+        return Actor(LOCAL_USER, "admin")
+    return Actor()
 
 
 def _written_address(request: Request) -> str:

@@ -53,7 +53,7 @@ async def search(exchange: Exchange) -> Response:
     repository, commit = await exchange.run(_commit, exchange, asked.revision or _MAIN)
     identity = exchange.identity
     caller = Caller(client=identity.user or identity.address)
-    found = await exchange.hosted.search(repository, commit, question, caller)
+    found = await exchange.hosted.search(repository, commit, question, exchange.service, caller)
     headers = {"x-repo-commit": commit}
     if found.answer is not None:
         exchange.gate.quota.spend(identity.account, identity.address, int(found.answer.tokens.sum()))
