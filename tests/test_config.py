@@ -235,6 +235,7 @@ def test_a_named_toml_file_wins_over_the_variables_one(tmp_path: Path) -> None:
         ("threads = true", "threads = True"),
         ("allow_models = [1]", "allow_models"),
         ("[model_aliases]\na = 1", "model_aliases"),
+        ("[model_aliases]\na = 'b'\nb = 'a'", "model_aliases.*a stands for b, which is such a name itself"),
         ('config = "other.toml"', "no setting config"),
         ("port = ", "cannot be read as TOML"),
         ("[port]\n\udcff", "cannot be read as TOML"),
@@ -263,3 +264,9 @@ def test_a_hub_named_by_somebodys_toml_file_does_not_get_the_users_token(tmp_pat
     assert read_settings(mine | {"EMBEDHUB_CONFIG": str(toml)}, dotenv).hub_token == "hf_mine"
     toml.write_text('endpoint = "http://elsewhere.example"\ntoken = "hf_theirs"\n')
     assert read_settings(mine, dotenv).hub_token == "hf_theirs"
+
+
+@pytest.mark.parametrize("loop", ["a=a", "a=b,b=a", "a=b,b=acme/model", "a=acme/one,a=acme/two"])
+def test_aliases_stand_for_models_and_not_for_each_other(loop: str) -> None:
+    with pytest.raises(SettingError, match=r"EMBEDHUB_MODEL_ALIASES.*(name itself|given twice)"):
+        read_settings({"EMBEDHUB_MODEL_ALIASES": loop})

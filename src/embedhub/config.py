@@ -63,6 +63,12 @@ class Settings:
         parse=text,
         help="Model used when none is named: an id or a folder.",
     )
+    models: tuple[str, ...] = _setting(
+        (),
+        env="EMBEDHUB_MODELS",
+        parse=names,
+        help="Models that a server loads first, with commas between, the default one first; without, EMBEDHUB_MODEL.",
+    )
     dtype: str = _setting(
         "auto",
         env="EMBEDHUB_DTYPE",
@@ -241,7 +247,8 @@ class Settings:
         8_000_000, env="EMBEDHUB_MAX_TOKENS", parse=positive, help="Tokens in one request.", group="serve"
     )
     max_body_mb: int = _setting(
-        64,
+        # 20,000 texts of 800 bytes: 200 tokens, about what the default model reads of a text.
+        16,
         env="EMBEDHUB_MAX_BODY_MB",
         parse=positive,
         help="Size of one request's body, also after decompression, in MB.",

@@ -39,6 +39,7 @@ command line prints one line, a server maps the code to a status.
     │   ├── HubDatabaseError       "hub_database"         the file they are kept in is damaged or cannot be used
     │   ├── RepositoryNotFoundError "repository_not_found" not there, or not for this user's eyes
     │   ├── GatedRepositoryError   "repository_gated"     seen by all, read by those who were let in
+    │   ├── NamespaceNotFoundError "namespace_not_found"  no user or organisation of that name
     │   ├── RevisionNotFoundError  "revision_not_found"   no branch, tag or commit of that name
     │   ├── EntryNotFoundError     "entry_not_found"      no such file or folder at that revision
     │   ├── HubNameError           "hub_name"             no name for a repository, branch or tag
@@ -48,7 +49,8 @@ command line prints one line, a server maps the code to a status.
     │   ├── HubContentError        "hub_content"          what was sent is not what it says, or not complete
     │   ├── HubStorageError        "hub_storage"          the folder of large files cannot be read or written
     │   ├── XetError               "xet"                  a xorb or a shard that is not one, or does not fit
-    │   └── SignatureError         "signature"            a link or token that was altered, is another's or has expired
+    │   ├── SignatureError         "signature"            a link or token that was altered, is another's or has expired
+    │   └── RemoteHubError         "remote_hub"           a Hub elsewhere refuses, or cannot be reached
     └── StorageFullError           "storage_full"         no space left on the device
 """
 
@@ -296,6 +298,12 @@ class GatedRepositoryError(HubError):
     code = "repository_gated"
 
 
+class NamespaceNotFoundError(HubError):
+    """There is no user or organisation of that name."""
+
+    code = "namespace_not_found"
+
+
 class RevisionNotFoundError(HubError):
     """The repository has no branch, tag or commit of that name."""
 
@@ -354,6 +362,12 @@ class SignatureError(HubError):
     """A link or a token was altered, was made for something else, or has expired."""
 
     code = "signature"
+
+
+class RemoteHubError(HubError):
+    """A Hub that is asked over the network refuses, or cannot be reached."""
+
+    code = "remote_hub"
 
 
 class StorageFullError(EmbedhubError):

@@ -34,7 +34,7 @@ class Watched:
         self.pack_tokens = pack_tokens or encoder.pack_tokens
         self.lanes = encoder.lanes
 
-    def plan_arriving(self, jobs: Sequence[Job]) -> Pack:
+    def plan_arriving(self, jobs: Sequence[Job]) -> list[Pack]:
         return self._encoder.plan_arriving(jobs)
 
     def run(self, planned: Iterable[Planned], take: Callable[..., None]) -> None:
@@ -71,7 +71,7 @@ def pooled_alone(encoder: Encoder, jobs: Sequence[Job]) -> NDArray[np.float32]:
     """Pooled vectors of jobs, each computed by itself."""
     found: list[NDArray[np.float32]] = []
     for job in jobs:
-        pack = encoder.plan_arriving([job])
+        (pack,) = encoder.plan_arriving([job])
         encoder.run([(pack, [job])], lambda batch, vectors: found.append(vectors.copy()))
     return np.concatenate(found)
 

@@ -163,13 +163,13 @@ def test_numbers_add_up(fresh: httpx.Client) -> None:
 def test_models_that_are_gone_are_forgotten() -> None:
     def count(name: str) -> None:
         loaded: Any = SimpleNamespace(name=name, model=None)
-        answer = Answer(None, loaded, np.ones(2, np.int64), [1], 9, 0, 2, "", Timings())
+        answer = Answer(None, loaded, np.ones(2, np.int64), 2, [1], 9, 0, 2, "", False, Timings())
         requests.count(Observation("POST", "/embed", "tei", 200, 0.1, "", answer, 2, 2))
 
     requests = RequestMetrics()
     for name in ("kept", "gone"):
         count(name)
-    requests.keep_models({"kept"})
+    requests.forget_all_but({"kept"})
     labels = [sample.labels for family in requests.families() for sample in family.samples]
     assert {found["model"] for found in labels if "model" in found} == {"kept"}
     assert sum("model" in found for found in labels) == 3

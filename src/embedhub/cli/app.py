@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from embedhub import __version__
-from embedhub.cli import datasets, models, people, serve, tokens
+from embedhub.cli import datasets, hub, models, people, remote, serve, tokens
 from embedhub.errors import EmbedhubError
 
 app = typer.Typer(
@@ -28,11 +28,14 @@ app = typer.Typer(
 app.command("embed")(datasets.embed)
 app.command("search")(datasets.search)
 app.command("export")(datasets.export)
+app.command("push")(remote.push)
+app.command("pull")(remote.pull)
 app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models")
 app.add_typer(tokens.app, name="token")
 app.add_typer(people.users, name="user")
 app.add_typer(people.organisations, name="org")
+app.add_typer(hub.app, name="hub")
 
 
 def _print_version(wanted: bool) -> None:

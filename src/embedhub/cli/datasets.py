@@ -1,6 +1,7 @@
 """`embedhub embed`, `search` and `export`."""
 
 import os
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from embedhub.choices import ExportFormat, InputFormat, LongTexts, NumberType, OnErrorChoice, Score, StoredType
+from embedhub.config import settings
 from embedhub.errors import SettingError
 
 if TYPE_CHECKING:
@@ -22,7 +24,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard
 
 def embed(
     input: Annotated[
-        str, typer.Argument(help="csv, tsv, jsonl, json, parquet, arrow or txt, also gzipped; - is stdin.")
+        str,
+        typer.Argument(
+            help="csv, tsv, jsonl, json, parquet, arrow or txt, also gzipped; - is stdin; namespace/name is a dataset "
+            "of the Hub (HF_ENDPOINT)."
+        ),
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the dataset.", show_default=False)] = None,
     column: Annotated[str | None, typer.Option(help="Column with the texts.", show_default=False)] = None,
@@ -47,20 +53,22 @@ def embed(
     from embedhub.datasets import BuildOptions, InputRequest, OnError, VectorType
     from embedhub.engine.model import Model
     from embedhub.runtime.embedding import EmbedRequest, embed_file
+    from embedhub.runtime.remote import hosted_input, is_repository_id
 
     if out is None:
         if input == "-":
             raise SettingError("standard input has no name: say where the dataset goes with --out DIR")
         out = Path(f"{_stem(Path(input).name)}-embedded")
-    request = EmbedRequest(
-        input=InputRequest(input, format and str(format), column, cast("OnError", str(on_error)), delimiter),
-        directory=out,
-        build=BuildOptions(vectors=cast("VectorType", str(vectors)), shard_rows=shard_rows),
-        prompt=None if prompt is None else _as_text(prompt, "the prompt", blank=True),
-        long_texts=str(long_texts),
-        truncate_dim=truncate_dim,
-    )
-    with EmbeddingBar().shown() as bar:
+    hosted = hosted_input(input, settings()) if is_repository_id(input) else nullcontext(input)
+    with hosted as path, EmbeddingBar().shown() as bar:
+        request = EmbedRequest(
+            input=InputRequest(path, format and str(format), column, cast("OnError", str(on_error)), delimiter),
+            directory=out,
+            build=BuildOptions(vectors=cast("VectorType", str(vectors)), shard_rows=shard_rows),
+            prompt=None if prompt is None else _as_text(prompt, "the prompt", blank=True),
+            long_texts=str(long_texts),
+            truncate_dim=truncate_dim,
+        )
 
         def load() -> Model:
             loaded = Model(model, dtype=dtype and str(dtype))
@@ -75,7 +83,10 @@ def embed(
 
 
 def search(
-    directory: Annotated[Path, typer.Argument(help="Folder of an embedded dataset.", show_default=False)],
+    directory: Annotated[
+        Path,
+        typer.Argument(help="Folder of an embedded dataset, or namespace/name on the Hub.", show_default=False),
+    ],
     queries: Annotated[list[str], typer.Argument(help="One question or several.", show_default=False)],
     top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Hits a question.")] = 5,
     score: Annotated[Score, typer.Option(help="How nearness is measured.")] = Score.COSINE,
@@ -95,8 +106,11 @@ def search(
     from embedhub.cli.output import RESULTS, IndexBar, print_json
     from embedhub.engine.model import Model
     from embedhub.runtime.collection import EmbeddedDataset, hit_name
+    from embedhub.runtime.remote import hosted_dataset, is_repository_id
 
     questions = [_as_text(query, "a question") for query in queries]
+    if is_repository_id(str(directory)):
+        directory = hosted_dataset(str(directory), settings())
     dataset = EmbeddedDataset.load(directory)
     if model:
         dataset = EmbeddedDataset.load(directory, model=Model(model))

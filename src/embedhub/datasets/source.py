@@ -54,7 +54,8 @@ FORMATS = tuple(map(str, InputFormat))
 # These need to seek, so a compressed one is unpacked to a file first.
 _SEEKING = frozenset({"parquet", "arrow"})
 
-_SUFFIXES = {
+# The format that a name's ending stands for.
+SUFFIXES = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".jsonl": "jsonl",
@@ -315,7 +316,7 @@ def _copied(stream: BinaryIO, spool: Path | None) -> Iterator[Path]:
 
 def _format_of(path: Path, name: str, sniff: bool) -> str:
     plain = name.lower().removesuffix(".gz")
-    known = _SUFFIXES.get(Path(plain).suffix)
+    known = SUFFIXES.get(Path(plain).suffix)
     if known is not None:
         return known
     if not sniff:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
 
@@ -31,6 +32,10 @@ from embedhub.server.observe import Observed
 from embedhub.server.pages import own_endpoints
 from embedhub.server.tracing import Tracer
 from embedhub.server.unmatched import broken, unmatched
+from embedhub.server.web.layout import refuse_page
+from embedhub.server.web.routes import ROUTES as WEB
+
+logger = logging.getLogger(__name__)
 
 # Asked in this order: exact paths before patterns.
 DIALECTS = (*OPENAI, *TEI, *COHERE, *HF)
@@ -70,6 +75,9 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        left = await asyncio.to_thread(hub.start)
+        if left:
+            logger.info("cleared away %d things that killed processes had left", left)
         await service.start()
         saving = asyncio.create_task(gate.quota.keep_saving())
         try:
@@ -91,7 +99,16 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
         middleware=[
             Middleware(Observed, requests, tracer, log_json=config.log_format == "json"),
             Middleware(Cors, gate=gate),
-            Middleware(HubApp, routes=HUB, hub=hub, services=services, hosted=hosted, gate=gate, config=config),
+            Middleware(
+                HubApp,
+                routes=(*HUB, *WEB),
+                hub=hub,
+                services=services,
+                hosted=hosted,
+                gate=gate,
+                config=config,
+                refuse_page=refuse_page,
+            ),
         ],
         exception_handlers={404: unmatched, 405: unmatched, Exception: broken},
     )

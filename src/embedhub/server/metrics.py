@@ -6,7 +6,7 @@ told twice: under our own names, and under those of text-embeddings-inference (`
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -106,6 +106,12 @@ class RequestMetrics:
         }
         self._failures: Counter[str] = Counter()
 
+    def forget_all_but(self, models: Collection[str]) -> None:
+        """Forget what was counted of models that are not loaded any more: names come from requests."""
+        for counter in (self._texts, self._tokens, self._truncated):
+            for name in counter.keys() - models:
+                del counter[name]
+
     def count(self, seen: Observation) -> None:
         """Count a request."""
         route = seen.route or _UNMATCHED
@@ -126,20 +132,14 @@ class RequestMetrics:
         name = answer.loaded.name
         self._texts[name] += seen.texts
         self._tokens[name] += seen.tokens
-        if answer.truncated:
-            self._truncated[name] += len(answer.truncated)
+        if answer.truncated or answer.query_truncated:
+            self._truncated[name] += len(answer.truncated) + answer.query_truncated
         alone = seen.texts == 1
         if alone:
             self._input_tokens.add(seen.tokens)
         else:
             self._input_tokens.add_all(answer.tokens)
         self._answers[isinstance(answer.loaded.model, Model), alone].add(seen.texts, seen.seconds, answer)
-
-    def keep_models(self, names: Container[str]) -> None:
-        """Forget what was counted of models by other names."""
-        for counts in (self._texts, self._tokens, self._truncated):
-            for name in [name for name in list(counts) if name not in names]:
-                del counts[name]
 
     def families(self) -> Iterator[Metric]:
         """What was counted, under our names."""
@@ -209,8 +209,8 @@ class ServiceMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every family."""
-        # Whoever may load many models one after the other must not make this page long.
-        self._requests.keep_models({each.name for each in self._service.loaded.ready})
+        here = {each.name for each in self._service.loaded.ready}
+        self._requests.forget_all_but(here)
         yield _gauge("embedhub_info", "The version that runs.", [({"version": __version__}, 1)])
         yield from self._requests.families()
         yield from self._models()
@@ -254,7 +254,8 @@ class ServiceMetrics(Collector):
         yield _gauge("te_queue_size", "Texts that wait.", [({}, sum(count for _, count in waiting))])
 
     def _totals(self) -> Iterator[Metric]:
-        totals = [({"model": name}, each) for name, each in list(self._service.totals.items())]
+        here = {each.name for each in self._service.loaded.ready}
+        totals = [({"model": name}, each) for name, each in list(self._service.totals.items()) if name in here]
         sizes = [(labels, each.pack_jobs) for labels, each in totals]
         tokens = [(labels, each.pack_tokens) for labels, each in totals]
         computed = [(labels, each.pack_computed_tokens) for labels, each in totals]

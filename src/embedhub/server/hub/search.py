@@ -1,5 +1,6 @@
 """Questions to an embedded dataset that is hosted here: JSON to a question, hits to JSON."""
 
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -52,11 +53,11 @@ async def search(exchange: Exchange) -> Response:
     question, lone = question_of(asked)
     repository, commit = await exchange.run(_commit, exchange, asked.revision or _MAIN)
     identity = exchange.identity
-    caller = Caller(client=identity.user or identity.address)
+    charge = partial(exchange.gate.quota.charge, identity.account, identity.address)
+    caller = Caller(client=identity.user or identity.address, charge=charge)
     found = await exchange.hosted.search(repository, commit, question, exchange.service, caller)
     headers = {"x-repo-commit": commit}
     if found.answer is not None:
-        exchange.gate.quota.spend(identity.account, identity.address, int(found.answer.tokens.sum()))
         headers |= answer_headers(found.answer, compute_time_in_seconds=False)
     body = await exchange.run(_body, exchange, repository, found, lone)
     return Response(body, 200, headers, media_type="application/json")
