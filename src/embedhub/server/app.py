@@ -15,6 +15,7 @@ from embedhub.hub.hosting import Hub
 from embedhub.runtime.finding import Sources
 from embedhub.runtime.hosted import HostedDatasets
 from embedhub.runtime.hosted_models import HostedModels, ModelsOf
+from embedhub.runtime.hosted_tables import HostedTables
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.cors import Cors
@@ -105,6 +106,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
                 hub=hub,
                 services=services,
                 hosted=hosted,
+                tables=HostedTables(derived),
                 gate=gate,
                 config=config,
                 refuse_page=refuse_page,

@@ -28,6 +28,7 @@ from embedhub.hub.access import Action, Actor
 from embedhub.hub.hosting import Hub
 from embedhub.hub.repositories import Repository
 from embedhub.runtime.hosted import HostedDatasets
+from embedhub.runtime.hosted_tables import HostedTables
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.endpoint import Services
@@ -87,6 +88,7 @@ class Exchange:
         request: for what is not here.
         threads: for what waits for the disk.
         hosted: datasets that are asked.
+        tables: the rows of datasets.
     """
 
     hub: Hub
@@ -103,6 +105,7 @@ class Exchange:
     request: Request
     threads: ThreadPoolExecutor
     hosted: HostedDatasets
+    tables: HostedTables
 
     def json(self, type: type[_Result] | Any) -> Any:
         """The body as that type.
@@ -254,6 +257,7 @@ class HubApp:
         hub: what is served.
         services: compute vectors, for each with the models that they may use.
         hosted: datasets that are asked.
+        tables: the rows of datasets.
         gate: who may ask.
         config: the settings.
         refuse_page: what people see of an error on a page.
@@ -267,6 +271,7 @@ class HubApp:
         hub: Hub,
         services: Services,
         hosted: HostedDatasets,
+        tables: HostedTables,
         gate: Gate,
         config: Settings,
         refuse_page: Callable[[EmbedhubError, Request], Response],
@@ -276,6 +281,7 @@ class HubApp:
         self._hub = hub
         self._services = services
         self._hosted = hosted
+        self._tables = tables
         self._gate = gate
         self._config = config
         self._refuse_page = refuse_page
@@ -332,6 +338,7 @@ class HubApp:
             request=request,
             threads=self._threads,
             hosted=self._hosted,
+            tables=self._tables,
         )
         posts = not route.streams and request.method not in ("GET", "HEAD")
         if route.page and posts:
