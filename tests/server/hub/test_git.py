@@ -22,8 +22,9 @@ from embedhub.hub.hosting import Hub
 from embedhub.hub.names import Kind
 from embedhub.hub.repositories import Repository
 from embedhub.runtime.hosted import HostedDatasets
-from embedhub.runtime.service import Service
+from embedhub.runtime.hosted_tables import HostedTables
 from embedhub.server.auth import Gate
+from embedhub.server.endpoint import Services
 from embedhub.server.hub.exchange import HubApp
 from embedhub.server.hub.routes import ROUTES
 from embedhub.server.web.layout import refuse_page
@@ -480,8 +481,9 @@ def test_without_git_all_else_works(offline: Settings, monkeypatch: pytest.Monke
         nothing_else,
         routes=ROUTES,
         hub=hub,
-        service=cast(Service, None),
+        services=cast(Services, None),
         hosted=cast(HostedDatasets, None),
+        tables=cast(HostedTables, None),
         gate=gate,
         config=offline,
         refuse_page=refuse_page,
