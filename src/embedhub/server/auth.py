@@ -1,7 +1,7 @@
 """Who may ask: a token to an identity, and what that identity is allowed.
 
 Knows `Authorization: Bearer`; where tokens are kept it leaves to the hub, how much they may use to `quota`. Lives in
-one event loop, and asks the disk twice a second at most.
+one event loop, and asks the disk twice a second at most, and whenever a token is unknown.
 """
 
 import base64
@@ -141,16 +141,19 @@ class Gate:
         return allowed
 
     def _account(self, token: str) -> Account:
-        account = self._by_hash.get(token_hash(token)) if len(token) <= _LONGEST_TOKEN else None
+        hash = token_hash(token) if len(token) <= _LONGEST_TOKEN else b""
+        if hash and hash not in self._by_hash:
+            # It may have been made a moment ago: a client that logged in by a code uses its token at once.
+            self._refresh(at_once=True)
+        account = self._by_hash.get(hash)
         if account is None or account.revoked_at is not None:
             raise UnauthorizedError(_UNKNOWN)
         if account.expired():
             raise UnauthorizedError("the token has expired; `embedhub token create` makes a new one")
         return account
 
-    def _refresh(self) -> None:
-        now = monotonic()
-        if now - self._looked_at < _LOOK_EVERY_SECONDS:
+    def _refresh(self, *, at_once: bool = False) -> None:
+        if not at_once and monotonic() - self._looked_at < _LOOK_EVERY_SECONDS:
             return
         try:
             self._look()
