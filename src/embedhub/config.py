@@ -201,6 +201,21 @@ class Settings:
         help="Unload a model that was not used for so long; 0 never does.",
         group="serve",
     )
+    search_memory_mb: int = _setting(
+        1024,
+        env="EMBEDHUB_SEARCH_MEMORY_MB",
+        parse=positive,
+        help="Memory for hosted datasets that are being searched, in MB: beyond it the one not used for longest goes.",
+        group="serve",
+    )
+    derived_mb: int = _setting(
+        10_240,
+        env="EMBEDHUB_DERIVED_MB",
+        parse=positive,
+        help="Disk for what is made of hosted repositories, such as search indexes, in MB, in "
+        "EMBEDHUB_HOME/hub/derived; beyond it what was not used for longest goes.",
+        group="serve",
+    )
     cache_mb: int = _setting(
         64, env="EMBEDHUB_CACHE_MB", parse=count, help="Memory for vectors computed before, in MB.", group="serve"
     )

@@ -1,6 +1,7 @@
 """Work in threads: its result, its error, and that giving up ends it and waits for its end."""
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -20,7 +21,7 @@ def test_results_and_errors_come_back() -> None:
     asyncio.run(work())
 
 
-def test_giving_up_ends_the_work_and_waits_for_its_end() -> None:
+def test_giving_up_ends_the_work_and_waits_for_its_end(caplog: pytest.LogCaptureFixture) -> None:
     began, ended = threading.Event(), threading.Event()
 
     def endless() -> None:
@@ -49,6 +50,8 @@ def test_giving_up_ends_the_work_and_waits_for_its_end() -> None:
         threads.close()
 
     asyncio.run(work())
+    gc.collect()
+    assert not caplog.records
 
 
 def test_work_outside_goes_on() -> None:

@@ -161,7 +161,7 @@ def test_settings_come_from_flag_variable_dotenv_and_file_in_that_order(tmp_path
 
         assert "4 are allowed (EMBEDHUB_MAX_TEXTS)" in ask(5).text
         assert ask(4).status_code == 200
-        assert "7 tokens a day" in ask(1).text
+        assert "the 16 tokens a day" in ask(1).text
 
 
 def test_a_wrong_key_in_the_file_is_one_line(tmp_path: Path, tiny_folder: Path) -> None:

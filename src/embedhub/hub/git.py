@@ -61,12 +61,11 @@ class GitRepository(GitReader):
             author: a user's name.
         """
         with storage_errors("the disk is full; nothing was made"):
-            made = pygit2.init_repository(str(folder), bare=True, initial_head="main")
-            for name, value in _CONFIG.items():
-                made.config[name] = value
+            pygit2.init_repository(str(folder), bare=True, initial_head="main")
             for sample in (folder / "hooks").glob("*.sample"):
                 sample.unlink()
             repository = cls(folder)
+            repository.configure()
             blobs = {path: (repository.write_blob(content), FILE) for path, content in files.items()}
             tree = repository.edit_tree(None, blobs)
             repository.commit(MAIN, tree, (), "initial commit", author, expected=None)
@@ -74,9 +73,19 @@ class GitRepository(GitReader):
                 sync(path)
         return repository
 
+    def misconfigured(self) -> list[str]:
+        """Names of what git is told otherwise than it should be."""
+        config = self.repository.config
+        return [name for name, value in _CONFIG.items() if name not in config or config[name] != value]
+
+    def configure(self) -> None:
+        """Tell git what it should be told."""
+        for name in self.misconfigured():
+            self.repository.config[name] = _CONFIG[name]
+
     def write_blob(self, content: bytes) -> str:
         """Keep a file's content; gives git's hash of it."""
-        with full_disk():
+        with full_disk(self.folder):
             self.written.append(str(self.repository.create_blob(content)))
         return self.written[-1]
 
@@ -92,7 +101,7 @@ class GitRepository(GitReader):
         Raises:
             HubContentError: a path is to be a file and a folder at once.
         """
-        with full_disk():
+        with full_disk(self.folder):
             return edit_tree(self.repository, tree, changes, self.written)
 
     def commit(
@@ -128,7 +137,7 @@ class GitRepository(GitReader):
         signature = _signature(author)
         # To git a message ends there.
         message = message.replace("\0", "")
-        with full_disk():
+        with full_disk(self.folder):
             made = self.repository.create_commit(
                 None,
                 signature,

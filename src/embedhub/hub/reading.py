@@ -14,7 +14,7 @@ from pygit2.enums import Option, SortMode
 
 from embedhub.errors import EntryNotFoundError, HubError, RevisionNotFoundError
 from embedhub.hub.history import Commit, as_commit, last_commits
-from embedhub.hub.pointers import Pointer
+from embedhub.hub.pointers import LONGEST_POINTER, Pointer, read_pointer
 from embedhub.hub.trees import Entry, entry_of, file_paths, large_files, lookup, tree_size, walk
 
 # The folders are the Hub's own, also where a backup was brought back by another user.
@@ -201,6 +201,13 @@ class GitReader:
     def read_text_of(self, blob: str) -> str:
         """A blob's content as text, with what is no UTF-8 replaced."""
         return self.read(Entry("", blob)).decode("utf-8", "replace")
+
+    def pointer(self, blob: str) -> Pointer | None:
+        """What a blob says of a large file, if it does; a long one is not read."""
+        oid = _oid(blob)
+        if self.repository.odb.read_header(oid)[1] > LONGEST_POINTER:
+            return None
+        return read_pointer(self.repository.odb.read(oid)[1])
 
     def last_commits(self, commit: str, paths: Iterable[str], most_commits: int = 2000) -> dict[str, Commit]:
         """For each path the commit that last changed it, looking back over so many commits at most."""

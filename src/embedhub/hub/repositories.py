@@ -21,6 +21,9 @@ from embedhub.hub.organisations import VISIBILITIES
 
 GATES = ("", "auto", "manual")
 
+# The end of a folder's name that is about to be gone.
+_REMOVED = ".removed"
+
 
 @dataclass(frozen=True, slots=True)
 class Repository:
@@ -184,7 +187,11 @@ class Repositories:
         """Remove it: at once for everybody, its folder after that."""
         with self._connections.write() as database:
             database.execute("DELETE FROM repositories WHERE uuid = ?", (repository.uuid,))
-        shutil.rmtree(self.folder(repository), ignore_errors=True)
+        folder = self.folder(repository)
+        removed = folder.with_suffix(_REMOVED)
+        with suppress(OSError):
+            folder.rename(removed)
+        shutil.rmtree(removed, ignore_errors=True)
 
     def move(self, repository: Repository, to: RepositoryName) -> Repository:
         """Give it another name; the old one leads to it until somebody takes it.
@@ -246,21 +253,18 @@ class Repositories:
         return found is not None
 
     def orphans(self) -> Iterator[Path]:
-        """Folders of repositories that are not in the database: what was killed while it was made or removed."""
-        known = {repository.uuid for repository in self.all()}
-        for folder in self.root.glob("??/*.git"):
-            if folder.stem not in known:
-                yield folder
+        """Folders of repositories that are not in the database.
 
-    def sweep(self, older_than_seconds: float) -> int:
-        """Remove orphans that nobody can be making any more; gives how many."""
-        swept = 0
-        for folder in self.orphans():
-            with suppress(OSError):
-                if time.time() - folder.stat().st_mtime > older_than_seconds:
-                    shutil.rmtree(folder)
-                    swept += 1
-        return swept
+        Killed while they were made or removed; or the database is not the one under which they were made.
+        """
+        # Folders first: one that is made meanwhile has its row by the time the rows are read, or is very young.
+        folders = list(self.root.glob("??/*.git"))
+        known = {repository.uuid for repository in self.all()}
+        return (folder for folder in folders if folder.stem not in known)
+
+    def removed(self) -> list[Path]:
+        """Folders whose removal was begun."""
+        return list(self.root.glob(f"??/*{_REMOVED}"))
 
 
 def _taken(database: sqlite3.Connection, name: RepositoryName) -> bool:

@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from time import monotonic, perf_counter
 from typing import TypeVar
 
@@ -104,7 +104,7 @@ class _Slot:
 
     name: str
     load: "asyncio.Task[LoadedModel]"
-    spellings: list[Spelling] = field(default_factory=list)
+    spellings: list[Spelling]
 
 
 class LoadedModels:
@@ -148,9 +148,11 @@ class LoadedModels:
 
     @property
     def ready(self) -> list[LoadedModel]:
-        """Models that are loaded."""
+        """Models that are loaded, first those that always are, in the order in which they were named."""
         # A copy first, because other threads look too.
-        return [slot.load.result() for slot in list(self._slots.values()) if _is_ready(slot.load)]
+        found = [slot.load.result() for slot in list(self._slots.values()) if _is_ready(slot.load)]
+        places = {name: place for place, name in enumerate(self._preloaded)}
+        return sorted(found, key=lambda loaded: places.get(loaded.name, len(places)))
 
     def available(self) -> dict[str, ModelSpec]:
         """What a request may ask for without a download, by name: models, then aliases. Reads the disk."""
@@ -268,7 +270,8 @@ class LoadedModels:
         if slot is None:
             # Found by a name that says less, it is called by what it is.
             shown = name if name in self._preloaded or "@" not in name else f"{spec.id}@{spec.revision}"
-            load = asyncio.get_running_loop().create_task(self._loading(shown, spec, spellings := [spelling]))
+            spellings = [spelling]
+            load = asyncio.get_running_loop().create_task(self._loading(shown, spec, spellings))
             slot = self._slots[key] = _Slot(shown, load, spellings)
             load.add_done_callback(lambda done: None if _is_ready(done) else _remove(self._slots, slot))
         else:

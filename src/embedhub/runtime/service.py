@@ -46,7 +46,7 @@ _MOST_CHARACTERS = 1 << 28
 _TOKEN_VECTOR_SHARE = 128
 
 # What may be shown token by token: each takes twenty times the time of one that is only counted.
-_MOST_CHARACTERS_SHOWN = 2_000_000
+_MOST_CHARACTERS_SHOWN = 1_000_000
 
 # A computation younger than this proves that the service works, and one that does not move on for so long is stuck.
 _HEALTHY_SECONDS = 10.0

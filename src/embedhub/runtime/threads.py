@@ -46,6 +46,8 @@ class Threads:
             given_up.set()
             if not running.cancel():
                 await asyncio.wait({result})
+                # Looked at, or the loop would tell that nobody did.
+                _ = result.cancelled() or result.exception()
             raise
 
     def close(self) -> None:

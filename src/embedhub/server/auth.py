@@ -1,7 +1,7 @@
 """Who may ask: a token to an identity, and what that identity is allowed.
 
-Knows `Authorization: Bearer`; where tokens are kept it leaves to the hub, how much they may use to `quota`. Lives in
-one event loop, and asks the disk twice a second at most, and whenever a token is unknown.
+Knows `Authorization`, and sessions of pages; where tokens are kept it leaves to the hub, how much they may use to
+`quota`. Lives in one event loop, and asks the disk twice a second, and when it is shown a token that it does not know.
 """
 
 import base64
@@ -13,9 +13,11 @@ from time import monotonic
 from embedhub.config import Settings
 from embedhub.errors import ForbiddenError, HubDatabaseError, UnauthorizedError
 from embedhub.hub.accounts import DATABASE, SCOPES, Account, Accounts, token_hash
+from embedhub.hub.signing import Signer
 from embedhub.hub.usage import Usage
 from embedhub.server.origins import host_name, is_allowed, is_loopback
 from embedhub.server.quota import Quota
+from embedhub.server.sessions import PROOF_HEADER, Sessions
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +39,15 @@ class Identity:
         user: empty for somebody without a token.
         account: of the token; None without one.
         address: where the request came from.
+        session: value of the session that stands for the token; empty where the token itself came.
+        scope: what this request may do at most: of a session without proof less than its token.
     """
 
     user: str = ""
     account: Account | None = None
     address: str = ""
+    session: str = ""
+    scope: str = ""
 
 
 class Gate:
@@ -66,6 +72,9 @@ class Gate:
         self._only_here = is_loopback(config.host)
         # Stays set while the server runs: losing the file must not open the door.
         self._has_tokens = False
+        self._by_id: dict[int, Account] = {}
+        self._signer: Signer | None = None
+        self.sessions = Sessions(self._get_signer)
         self.quota = Quota(config, Usage(config.home / DATABASE))
         self._look()
 
@@ -100,10 +109,19 @@ class Gate:
             return Identity(address=address)
         self._refresh()
         token = bearer_token(headers.get("authorization", ""))
+        if token and not self._knows(token):
+            # It may have been made a moment ago, by this server too: whoever has logged in asks at once who they are.
+            self._refresh(at_once=True)
         if token and self._has_tokens:
             account = self._account(token)
-            identity = Identity(account.user, account, address)
+            identity = Identity(account.user, account, address, scope=account.scope)
             allowed = account.scope
+        elif (session := self._session(headers)) is not None:
+            value, account = session
+            # Without that it may have been sent by a page elsewhere.
+            proven = self.sessions.is_proven(value, headers.get(PROOF_HEADER, ""))
+            allowed = account.scope if proven else "read"
+            identity = Identity(account.user, account, address, value, allowed)
         else:
             identity = Identity(address=address)
             allowed = self._anonymous(headers)
@@ -140,12 +158,23 @@ class Gate:
             )
         return allowed
 
+    def _knows(self, token: str) -> bool:
+        return len(token) > _LONGEST_TOKEN or token_hash(token) in self._by_hash
+
+    def _session(self, headers: Mapping[str, str]) -> tuple[str, Account] | None:
+        found = self.sessions.read(headers.get("cookie", "")) if self._has_tokens else None
+        account = self._by_id.get(found[1]) if found is not None else None
+        if found is None or account is None or account.revoked_at is not None or account.expired():
+            return None
+        return found[0], account
+
+    def _get_signer(self) -> Signer:
+        if self._signer is None:
+            self._signer = Signer.of(self._config.home)
+        return self._signer
+
     def _account(self, token: str) -> Account:
-        hash = token_hash(token) if len(token) <= _LONGEST_TOKEN else b""
-        if hash and hash not in self._by_hash:
-            # It may have been made a moment ago: a client that logged in by a code uses its token at once.
-            self._refresh(at_once=True)
-        account = self._by_hash.get(hash)
+        account = self._by_hash.get(token_hash(token)) if len(token) <= _LONGEST_TOKEN else None
         if account is None or account.revoked_at is not None:
             raise UnauthorizedError(_UNKNOWN)
         if account.expired():
@@ -153,7 +182,8 @@ class Gate:
         return account
 
     def _refresh(self, *, at_once: bool = False) -> None:
-        if not at_once and monotonic() - self._looked_at < _LOOK_EVERY_SECONDS:
+        now = monotonic()
+        if not at_once and now - self._looked_at < _LOOK_EVERY_SECONDS:
             return
         try:
             self._look()
@@ -166,6 +196,7 @@ class Gate:
         mark = self._accounts.mark()
         if mark != self._mark or self._looked_at == float("-inf"):
             self._by_hash = self._accounts.by_hash()
+            self._by_id = {account.id: account for account in self._by_hash.values()}
             if self._by_hash and not self._has_tokens and self._looked_at != float("-inf"):
                 logger.warning("the first token was made: from now on requests without one are refused")
             self._has_tokens = self._has_tokens or bool(self._by_hash)

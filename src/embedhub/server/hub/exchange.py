@@ -27,10 +27,12 @@ from embedhub.errors import EmbedhubError, RequestError, RequestTimeoutError, Re
 from embedhub.hub.access import Action, Actor
 from embedhub.hub.hosting import Hub
 from embedhub.hub.repositories import Repository
+from embedhub.runtime.hosted import HostedDatasets
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate, Identity
-from embedhub.server.errors import failure_of
+from embedhub.server.errors import Failure, failure_of
 from embedhub.server.hub.routing import HubRoute, Router, kind_of
+from embedhub.server.sessions import PROOF_FIELD, PROOF_HEADER
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class Exchange:
         hub: what is served.
         service: computes vectors.
         config: the settings.
+        gate: knows tokens and sessions, and counts what was used.
         actor: who asks, with their roles.
         identity: the token they brought.
         path: parameters of the address, unescaped.
@@ -81,11 +84,14 @@ class Exchange:
         body: as sent; empty where the handler streams.
         base: scheme and host as the client wrote them, without a slash at the end.
         request: for what is not here.
+        threads: for what waits for the disk.
+        hosted: datasets that are asked.
     """
 
     hub: Hub
     service: Service
     config: Settings
+    gate: Gate
     actor: Actor
     identity: Identity
     path: Mapping[str, str]
@@ -95,6 +101,7 @@ class Exchange:
     base: str
     request: Request
     threads: ThreadPoolExecutor
+    hosted: HostedDatasets
 
     def json(self, type: type[_Result] | Any) -> Any:
         """The body as that type.
@@ -232,6 +239,11 @@ def done() -> Response:
     return Response("OK", media_type="text/plain")
 
 
+def header_text(text: str) -> str:
+    """A text as the value of a header: what is not printable ASCII, such as the end of a line, is a question mark."""
+    return "".join(character if " " <= character <= "~" else "?" for character in text)
+
+
 def moment(seconds: float) -> str:
     """Seconds since 1970 as clients read a time, to the millisecond."""
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
@@ -245,19 +257,32 @@ class HubApp:
         routes: of the Hub, asked in order.
         hub: what is served.
         service: computes vectors.
+        hosted: datasets that are asked.
         gate: who may ask.
         config: the settings.
+        refuse_page: what people see of an error on a page.
     """
 
     def __init__(
-        self, app: ASGIApp, *, routes: tuple[HubRoute, ...], hub: Hub, service: Service, gate: Gate, config: Settings
+        self,
+        app: ASGIApp,
+        *,
+        routes: tuple[HubRoute, ...],
+        hub: Hub,
+        service: Service,
+        hosted: HostedDatasets,
+        gate: Gate,
+        config: Settings,
+        refuse_page: Callable[[EmbedhubError, Request], Response],
     ) -> None:
         self._app = app
         self._router = Router(routes)
         self._hub = hub
         self._service = service
+        self._hosted = hosted
         self._gate = gate
         self._config = config
+        self._refuse_page = refuse_page
         self._threads = ThreadPoolExecutor(_THREADS, "hub")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -265,6 +290,7 @@ class HubApp:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        is_page = False
         try:
             found = self._router.find(scope["method"], scope["raw_path"].decode("latin-1"))
             if isinstance(found, set):
@@ -273,6 +299,7 @@ class HubApp:
             route, path = found
             # What the log and the metrics call it.
             scope["embedhub.endpoint"] = route
+            is_page = route.page
             if "token" in path:
                 scope["embedhub.shown_path"] = route.pattern
             response = await self._answer(Request(scope, receive), route, path)
@@ -286,7 +313,7 @@ class HubApp:
             response = Response(status_code=307, headers={"location": str(moved)})
         except EmbedhubError as error:
             scope["embedhub.error"] = error.code
-            response = _refusal(error)
+            response = self._refuse_page(error, Request(scope)) if is_page else _refusal(error)
         except Exception:
             logger.exception("%s %s: a bug", scope["method"], scope["path"])
             scope["embedhub.error"] = "error"
@@ -294,44 +321,57 @@ class HubApp:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request, route: HubRoute, path: dict[str, str]) -> Response:
-        headers = dict(request.headers)
-        address = request.client.host if request.client is not None else ""
-        identity = self._gate.admit(headers, route.scope, address)
-        request.scope["embedhub.user"] = identity.user
         exchange = Exchange(
             hub=self._hub,
             service=self._service,
             config=self._config,
+            gate=self._gate,
             actor=Actor(),
-            identity=identity,
+            identity=Identity(),
             path=path,
             query=request.query_params,
-            headers=headers,
+            headers=dict(request.headers),
             body=b"",
-            base=self._config.public_url.rstrip("/")
-            or f"{request.url.scheme}://{quote(request.url.netloc, safe=':[]')}",
+            base=self._config.public_url or _written_address(request),
             request=request,
             threads=self._threads,
+            hosted=self._hosted,
         )
-        if not route.streams and request.method not in ("GET", "HEAD"):
+        posts = not route.streams and request.method not in ("GET", "HEAD")
+        if route.page and posts:
+            exchange.body = await _small_body(exchange, _SMALL_BODY)
+            # A form proves in a field what a script proves in a header.
+            exchange.headers = {**exchange.headers, PROOF_HEADER: exchange.form().get(PROOF_FIELD, [""])[0]}
+        address = request.client.host if request.client is not None else ""
+        exchange.identity = self._gate.admit(exchange.headers, route.scope, address)
+        request.scope["embedhub.user"] = exchange.identity.user
+        if posts and not route.page:
             exchange.body = await _small_body(exchange, self._config.max_body_mb << 20 if route.large else _SMALL_BODY)
         if inspect.iscoroutinefunction(route.handler):
-            exchange.actor = await exchange.run(self._actor, identity)
+            exchange.actor = await exchange.run(self._actor, exchange)
             made: Response = await route.handler(exchange)
             return made
         return await exchange.run(self._in_thread, route, exchange)
 
     def _in_thread(self, route: HubRoute, exchange: Exchange) -> Response:
-        exchange.actor = self._actor(exchange.identity)
+        exchange.actor = self._actor(exchange)
         made: Response = route.handler(exchange)
         return made
 
-    def _actor(self, identity: Identity) -> Actor:
+    def _actor(self, exchange: Exchange) -> Actor:
+        identity = exchange.identity
         if identity.account is not None:
-            return self._hub.actor(identity.user, identity.account.scope)
+            # A page is shown with all that its reader may do; to do it takes a request that is proven.
+            looks = exchange.request.method in ("GET", "HEAD")
+            return self._hub.actor(identity.user, identity.account.scope if looks else identity.scope)
         if self._gate.anonymous_scope == "admin":
             return Actor(LOCAL_USER, "admin")
         return Actor()
+
+
+def _written_address(request: Request) -> str:
+    """The server's address as this client wrote it."""
+    return f"{request.url.scheme}://{quote(request.url.netloc, safe=':[]')}"
 
 
 async def _small_body(exchange: Exchange, limit: int) -> bytes:
@@ -345,13 +385,19 @@ async def _small_body(exchange: Exchange, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _refusal(error: EmbedhubError) -> Response:
+def hub_failure(error: EmbedhubError) -> Failure:
+    """An error on its way to a client of the Hub, with the headers that these look for."""
     failure = failure_of(error)
     code = _CODES.get(error.code)
     if code is not None:
         failure.headers["x-error-code"] = code
-    failure.headers["x-error-message"] = failure.message.encode("ascii", "replace").decode()
+    failure.headers["x-error-message"] = header_text(failure.message)
     if failure.status == 401:
         # git asks its user for a name and a password only if it is told so; the password is a token.
         failure.headers["www-authenticate"] = 'Basic realm="embedhub"'
+    return failure
+
+
+def _refusal(error: EmbedhubError) -> Response:
+    failure = hub_failure(error)
     return answer({"error": failure.message}, failure.headers, failure.status)

@@ -15,7 +15,7 @@ from embedhub.errors import HubConflictError, RequestError, UnauthorizedError
 from embedhub.hub.access import Action, repository_not_found
 from embedhub.hub.names import Kind, check_path
 from embedhub.hub.repositories import Repository
-from embedhub.server.hub.exchange import Exchange, answer, done
+from embedhub.server.hub.exchange import Exchange, answer, done, header_text
 from embedhub.server.hub.routing import HubRoute
 
 _CARD = "README.md"
@@ -85,7 +85,9 @@ def create(exchange: Exchange) -> Response:
     except HubConflictError as error:
         # Whoever may make repositories in a namespace sees those that are in it.
         found = exchange.hub.find(exchange.actor, kind, id, Action.SEE)
-        return answer({"error": str(error), **_told(exchange, found)}, {"x-error-message": str(error)}, 409)
+        return answer(
+            {"error": str(error), **_told(exchange, found)}, {"x-error-message": header_text(str(error))}, 409
+        )
     return answer(_told(exchange, made))
 
 
