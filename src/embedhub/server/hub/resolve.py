@@ -73,7 +73,11 @@ def ranged(
     condition = exchange.headers.get("if-range", f'"{etag}"')
     found = _RANGE.fullmatch(asked.replace(" ", "")) if condition == f'"{etag}"' else None
     first, end, status = 0, size, 200
-    if found is not None and (found[1] or found[2]):
+    if found is not None and not size:
+        # No range of nothing can be had. Clients in JavaScript ask for the first byte to learn the size, and take any
+        # error for the file's: so they are given all of it, with a header that means nothing beside status 200.
+        headers["content-range"] = "bytes */0"
+    elif found is not None and (found[1] or found[2]):
         first, end = _bounds(found[1], found[2], size)
         if first >= end:
             return answer(
