@@ -6,10 +6,11 @@ BIN := $(VENV)/bin
 REFERENCE := .venv-reference
 INFINITY := .venv-infinity
 DEMO := .demo
+GATE := .gate .venv-gate .venv-gate-older
 JAVASCRIPT := tests/server/javascript
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients test-reference fuzz check format bench bench-full bench-serve bench-serve-long bench-hub clean
+.PHONY: help demo test test-clients test-hub test-reference fuzz check format bench bench-full bench-memory bench-serve bench-serve-long bench-hub clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -46,6 +47,9 @@ test: $(VENV)/installed-check ## Run the whole self-contained suite
 test-clients: $(VENV)/installed-check $(JAVASCRIPT)/node_modules/installed ## Run clients written in JavaScript (needs Node and npm)
 	$(BIN)/python -m pytest -m clients
 
+test-hub: $(VENV)/installed-check ## Run huggingface_hub's and datasets' own tests against the server
+	$(BIN)/python -m tests.hub_gate.run
+
 test-reference: $(REFERENCE)/installed ## Compare with torch, transformers and sentence-transformers
 	$(REFERENCE)/bin/python -m pytest -m reference
 
@@ -68,6 +72,9 @@ bench: $(REFERENCE)/installed ## Measure beside sentence-transformers and fastem
 bench-full: $(REFERENCE)/installed ## The same with the jobs of 100,000 and 1,000,000 rows (hours)
 	$(REFERENCE)/bin/python benchmarks/bench.py --full --memory 10000 100000 1000000
 
+bench-memory: $(VENV)/installed ## Whether a job's memory grows from 100,000 to 1,000,000 rows (about half an hour)
+	$(BIN)/python benchmarks/memory.py
+
 $(INFINITY)/installed:
 	$(PYTHON) -m venv $(INFINITY)
 	$(INFINITY)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
@@ -84,5 +91,5 @@ bench-hub: $(VENV)/installed-check ## Measure the Hub beside nginx and git's own
 	$(BIN)/python benchmarks/hub.py
 
 clean: ## Remove what the other targets made (models stay in EMBEDHUB_HOME)
-	rm -rf $(VENV) $(REFERENCE) $(INFINITY) $(DEMO) $(JAVASCRIPT)/node_modules
+	rm -rf $(VENV) $(REFERENCE) $(INFINITY) $(DEMO) $(GATE) $(JAVASCRIPT)/node_modules
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

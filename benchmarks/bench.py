@@ -7,8 +7,6 @@ Knows what is compared, the targets, and how to show both. Refuses to know how a
 
 import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,7 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ceiling import dtypes_of_cpu, flops_per_token
+from embedhub.choices import OnnxForm
 from embedhub.config import DEFAULT_MODEL, settings
+from embedhub.engine.export.repository import write_repository
+from embedhub.errors import EmbedhubError
 from embedhub.models import find_model
 from measure import (
     HERE,
@@ -181,11 +182,12 @@ def run(options: argparse.Namespace, folder: Path, say: Callable[[str], None]) -
     names = able_systems(options.systems, results)
     if "fastembed" in names:
         say("exporting the model for fastembed")
-        command = [sys.executable, str(HERE / "onnx_export.py"), str(options.model), str(onnx)]
-        exported = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
-        if exported.returncode:
+        config = settings()
+        try:
+            write_repository(find_model(str(options.model), settings=config), onnx, config, [OnnxForm.FLOAT32])
+        except EmbedhubError as error:
             names.remove("fastembed")
-            results.skipped["fastembed"] = f"no ONNX file: {exported.stderr.strip().splitlines()[-1]}"
+            results.skipped["fastembed"] = f"no ONNX file: {error}"
     say("starting every system in fresh processes")
     names = measure_starts(names, options.model, onnx, results)
     count_tokens(options.model, options.scale, results)

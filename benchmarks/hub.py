@@ -119,8 +119,10 @@ class Bench:
         made = self.hub.create(actor, Kind.DATASET, f"{USER}/{name}")
         with self.hub.change(made) as git:
             base = git.resolve("main")
-            blob = git.write_blob(b"small\n")
-            operations = tuple(AddFile(f"{number // 100:04d}/{number:06d}.txt", blob) for number in range(files))
+            operations = tuple(
+                AddFile(f"{number // 100:04d}/{number:06d}.txt", git.write_blob(f"file {number}\n".encode()))
+                for number in range(files)
+            )
             wanted = Wanted(operations, "fill", USER)
             apply(git, wanted, MAIN, base=base, expected=base, size_of=lambda sha256: None)
 
@@ -134,7 +136,9 @@ class Bench:
         with path.open("rb") as file:
             self.client().ask("PUT", place, file, {"Content-Length": str(size)})
         seconds = time.perf_counter() - start
-        self.commit(client, name, {"key": "lfsFile", "value": {"path": "big.bin", "algo": "sha256", "oid": sha256}})
+        # On a new connection: the other was idle for longer than a server waits.
+        value = {"path": "big.bin", "algo": "sha256", "oid": sha256}
+        self.commit(self.client(), name, {"key": "lfsFile", "value": value})
         return seconds
 
     @staticmethod

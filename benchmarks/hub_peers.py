@@ -58,6 +58,8 @@ class Nginx:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        # nginx's workers are another user's.
+        folder.chmod(0o755)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -90,8 +92,6 @@ class GitServer(Nginx):
         while not (folder / "fcgi.sock").exists():
             time.sleep(0.02)
         (folder / "fcgi.sock").chmod(0o666)
-        # nginx's workers are another user's.
-        folder.chmod(0o755)
         super().__init__(folder)
 
     def new_repository(self, name: str) -> str:

@@ -164,14 +164,10 @@ def measure_ceiling(results: Results) -> None:
 
 def measure_job(rows: int, dtype: str, model: Path, onnx: Path, folder: Path, repeats: int, results: Results) -> None:
     """`embedhub embed` of a csv file of short texts, and `encode` of the same texts where repeats are asked for."""
-    file = folder / f"{rows}.csv"
-    with file.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["text"])
-        writer.writerows([text] for text in texts_of("short", rows))
+    file = write_csv(folder, "short", rows)
     jobs, encodes, peak = [], [], 0
     for repeat in range(max(1, repeats)):
-        seconds, job_peak = _run_job(file, folder / f"{rows}-{repeat}", dtype, model)
+        seconds, job_peak = run_job(file, folder / f"{rows}-{repeat}", dtype, model)
         jobs.append(seconds)
         peak = max(peak, job_peak)
         if repeats:
@@ -182,8 +178,22 @@ def measure_job(rows: int, dtype: str, model: Path, onnx: Path, folder: Path, re
     results.jobs.append(job | ({"encode_seconds": statistics.median(encodes)} if encodes else {}))
 
 
-def _run_job(file: Path, output: Path, dtype: str, model: Path) -> tuple[float, int]:
-    """Seconds and peak resident bytes of one fresh process."""
+def write_csv(folder: Path, set_name: str, rows: int) -> Path:
+    """A csv file with so many texts of a set in the column `text`."""
+    file = folder / f"{set_name}-{rows}.csv"
+    with file.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["text"])
+        writer.writerows([text] for text in texts_of(set_name, rows))
+    return file
+
+
+def run_job(file: Path, output: Path, dtype: str, model: Path) -> tuple[float, int]:
+    """Seconds and peak resident bytes of `embedhub embed` in a fresh process.
+
+    Raises:
+        RuntimeError: it failed.
+    """
     command = [sys.executable, "-m", "embedhub", "embed", str(file), "-o", str(output), "--column", "text"]
     environment = os.environ | {
         "EMBEDHUB_MODEL": str(model),

@@ -54,7 +54,7 @@ def fastembed(model: Path, onnx: Path) -> Encode:
         normalization=True,
         sources=ModelSource(url="https://localhost/not-asked"),
         dim=json.loads((model / "config.json").read_text())["hidden_size"],
-        model_file="model.onnx",
+        model_file="onnx/model.onnx",
     )
     loaded = TextEmbedding("embedhub/benchmark", specific_model_path=str(onnx))
     return lambda texts, batch: list(loaded.embed(texts, batch_size=batch or 256))

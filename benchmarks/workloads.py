@@ -96,11 +96,14 @@ def texts_of(name: str, count: int) -> list[str]:
     """`count` texts of a set, always the same.
 
     Args:
-        name: `short` (about 12 to 36 tokens, as questions and titles), `long` (about 210 tokens) or `mixed` (12
-            to 250 tokens in arrival order, most of them short).
+        name: `short` (about 12 to 36 tokens, as questions and titles), `long` (about 210 tokens), `mixed` (12 to 250
+            tokens in arrival order, most of them short) or `numbers` (two of them, 4 tokens, no two texts alike: for
+            many rows in little time).
         count: how many.
     """
     chance = random.Random(f"embedhub {name}")
+    if name == "numbers":
+        return [f"{number // 1000} {number % 1000}" for number in chance.sample(range(count), count)]
     makers = {"short": _short, "long": _long, "mixed": _mixed}
     return [makers[name](chance) for _ in range(count)]
 

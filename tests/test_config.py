@@ -8,7 +8,7 @@ import pytest
 
 from embedhub.config import DEFAULT_MODEL, read_settings, table
 from embedhub.errors import SettingError
-from embedhub.machine import available_threads, cpu_quota
+from embedhub.machine import available_memory, available_threads, cpu_quota, memory_limit
 from embedhub.values import whole_number
 
 
@@ -105,15 +105,15 @@ def test_every_setting_says_what_it_is() -> None:
         assert setting.metadata["help"].endswith(".")
 
 
-def quota(folder: Path, own: str, files: dict[str, str]) -> float | None:
-    """The quota of a process in the control groups `own`, where these files lie."""
+def control_groups(folder: Path, own: str, files: dict[str, str]) -> tuple[Path, Path]:
+    """Control groups with these files, and the file that says that a process is in `own`."""
     groups = folder / "groups"
     for name, content in files.items():
         path = groups / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
     (folder / "own").write_text(own)
-    return cpu_quota(groups, folder / "own")
+    return groups, folder / "own"
 
 
 @pytest.mark.parametrize(
@@ -145,11 +145,37 @@ def quota(folder: Path, own: str, files: dict[str, str]) -> float | None:
     ],
 )
 def test_cpu_quota(tmp_path: Path, own: str, files: dict[str, str], wanted: float | None) -> None:
-    assert quota(tmp_path, own, files) == wanted
+    assert cpu_quota(*control_groups(tmp_path, own, files)) == wanted
 
 
-def test_no_control_groups_is_no_quota(tmp_path: Path) -> None:
+def test_no_control_groups_is_no_limit(tmp_path: Path) -> None:
     assert cpu_quota(tmp_path, tmp_path / "missing") is None
+    assert memory_limit(tmp_path, tmp_path / "missing") is None
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "wanted"),
+    [
+        ("0::/\n", {"memory.max": "1073741824\n"}, 1 << 30),
+        ("0::/\n", {"memory.max": "max\n"}, None),
+        ("0::/a/b\n", {"a/b/memory.max": "max", "a/memory.max": "4096", "memory.max": "8192"}, 4096),
+        ("0::/docker/abc\n", {"memory.max": "4096"}, 4096),
+        ("4:cpu:/x\n1:memory:/\n0::/\n", {"memory/memory.limit_in_bytes": "4096\n"}, 4096),
+        ("1:memory:/\n", {"memory/memory.limit_in_bytes": "9223372036854771712\n"}, 9223372036854771712),
+        ("1:cpu:/\n", {"memory/memory.limit_in_bytes": "4096\n"}, None),
+        ("0::/\n", {"memory.max": "nonsense"}, None),
+        ("0::/\n", {"memory.max": "0"}, None),
+    ],
+)
+def test_memory_limit(tmp_path: Path, own: str, files: dict[str, str], wanted: int | None) -> None:
+    assert memory_limit(*control_groups(tmp_path, own, files)) == wanted
+
+
+def test_available_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 100}.__getitem__)
+    for limit, wanted in ((None, 409_600), (4096, 4096), (1 << 62, 409_600)):
+        monkeypatch.setattr("embedhub.machine.memory_limit", lambda limit=limit: limit)
+        assert available_memory() == wanted
 
 
 @pytest.mark.parametrize(("granted", "wanted"), [(None, 3), (0.2, 1), (1.5, 2), (3, 3), (64, 3)])
@@ -209,6 +235,7 @@ def test_a_named_toml_file_wins_over_the_variables_one(tmp_path: Path) -> None:
         ("threads = true", "threads = True"),
         ("allow_models = [1]", "allow_models"),
         ("[model_aliases]\na = 1", "model_aliases"),
+        ("[model_aliases]\na = 'b'\nb = 'a'", "model_aliases.*a stands for b, which is such a name itself"),
         ('config = "other.toml"', "no setting config"),
         ("port = ", "cannot be read as TOML"),
         ("[port]\n\udcff", "cannot be read as TOML"),
@@ -237,3 +264,9 @@ def test_a_hub_named_by_somebodys_toml_file_does_not_get_the_users_token(tmp_pat
     assert read_settings(mine | {"EMBEDHUB_CONFIG": str(toml)}, dotenv).hub_token == "hf_mine"
     toml.write_text('endpoint = "http://elsewhere.example"\ntoken = "hf_theirs"\n')
     assert read_settings(mine, dotenv).hub_token == "hf_theirs"
+
+
+@pytest.mark.parametrize("loop", ["a=a", "a=b,b=a", "a=b,b=acme/model", "a=acme/one,a=acme/two"])
+def test_aliases_stand_for_models_and_not_for_each_other(loop: str) -> None:
+    with pytest.raises(SettingError, match=r"EMBEDHUB_MODEL_ALIASES.*(name itself|given twice)"):
+        read_settings({"EMBEDHUB_MODEL_ALIASES": loop})

@@ -65,3 +65,10 @@ class Score(StrEnum):
     COSINE = "cosine"
     DOT = "dot"
     EUCLIDEAN = "euclidean"
+
+
+class OnnxForm(StrEnum):
+    """How the weights of an ONNX file are kept."""
+
+    FLOAT32 = "float32"
+    QUANTIZED = "quantized"

@@ -63,6 +63,12 @@ class Settings:
         parse=text,
         help="Model used when none is named: an id or a folder.",
     )
+    models: tuple[str, ...] = _setting(
+        (),
+        env="EMBEDHUB_MODELS",
+        parse=names,
+        help="Models that a server loads first, with commas between, the default one first; without, EMBEDHUB_MODEL.",
+    )
     dtype: str = _setting(
         "auto",
         env="EMBEDHUB_DTYPE",
@@ -185,7 +191,7 @@ class Settings:
         0,
         env="EMBEDHUB_MODEL_MEMORY_MB",
         parse=count,
-        help="Memory for loaded models, in MB: beyond it the one not used for longest goes. 0 is half the machine's.",
+        help="Memory for loaded models, in MB: beyond it the one not used for longest goes. 0 is half of all.",
         group="serve",
     )
     model_idle_seconds: int = _setting(
@@ -193,6 +199,21 @@ class Settings:
         env="EMBEDHUB_MODEL_IDLE_SECONDS",
         parse=count,
         help="Unload a model that was not used for so long; 0 never does.",
+        group="serve",
+    )
+    search_memory_mb: int = _setting(
+        1024,
+        env="EMBEDHUB_SEARCH_MEMORY_MB",
+        parse=positive,
+        help="Memory for hosted datasets that are being searched, in MB: beyond it the one not used for longest goes.",
+        group="serve",
+    )
+    derived_mb: int = _setting(
+        10_240,
+        env="EMBEDHUB_DERIVED_MB",
+        parse=positive,
+        help="Disk for what is made of hosted repositories, such as search indexes, in MB, in "
+        "EMBEDHUB_HOME/hub/derived; beyond it what was not used for longest goes.",
         group="serve",
     )
     cache_mb: int = _setting(
@@ -226,7 +247,8 @@ class Settings:
         8_000_000, env="EMBEDHUB_MAX_TOKENS", parse=positive, help="Tokens in one request.", group="serve"
     )
     max_body_mb: int = _setting(
-        64,
+        # 20,000 texts of 800 bytes: 200 tokens, about what the default model reads of a text.
+        16,
         env="EMBEDHUB_MAX_BODY_MB",
         parse=positive,
         help="Size of one request's body, also after decompression, in MB.",

@@ -39,6 +39,7 @@ command line prints one line, a server maps the code to a status.
     │   ├── HubDatabaseError       "hub_database"         the file they are kept in is damaged or cannot be used
     │   ├── RepositoryNotFoundError "repository_not_found" not there, or not for this user's eyes
     │   ├── GatedRepositoryError   "repository_gated"     seen by all, read by those who were let in
+    │   ├── NamespaceNotFoundError "namespace_not_found"  no user or organisation of that name
     │   ├── RevisionNotFoundError  "revision_not_found"   no branch, tag or commit of that name
     │   ├── EntryNotFoundError     "entry_not_found"      no such file or folder at that revision
     │   ├── DiscussionNotFoundError "discussion_not_found" no discussion or pull request of that number
@@ -297,6 +298,12 @@ class GatedRepositoryError(HubError):
     """The repository is seen by all and read only by those who were let in."""
 
     code = "repository_gated"
+
+
+class NamespaceNotFoundError(HubError):
+    """There is no user or organisation of that name."""
+
+    code = "namespace_not_found"
 
 
 class RevisionNotFoundError(HubError):

@@ -1,8 +1,13 @@
-"""How much of the machine this process was given: cores, and a container's share of them. Knows no settings."""
+"""How much of the machine this process was given: cores and memory, or a container's share. Knows no settings."""
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+# Where Linux shows control groups, and which of them are this process's.
+_GROUPS = Path("/sys/fs/cgroup")
+_OWN = Path("/proc/self/cgroup")
 
 
 def available_threads() -> int:
@@ -13,7 +18,15 @@ def available_threads() -> int:
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
-def cpu_quota(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
+def available_memory() -> int:
+    """How many bytes of memory this process may use: those of the machine, or fewer where a container has a limit."""
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = memory_limit()
+    # Without a limit, v1 writes a number that no machine has.
+    return installed if limit is None else min(installed, limit)
+
+
+def cpu_quota(groups: Path = _GROUPS, own: Path = _OWN) -> float | None:
     """How many CPUs' time the control groups of this process grant it, or None without a limit.
 
     The files are those of the Linux kernel's documentation: `cpu.max` (cgroup v2), `cpu.cfs_quota_us` and
@@ -23,21 +36,33 @@ def cpu_quota(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/sel
         groups: where the groups lie.
         own: the file that says which of them are this process's.
     """
+    quotas = (_quota_of(group) for group in _groups_of("cpu", groups, own))
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def memory_limit(groups: Path = _GROUPS, own: Path = _OWN) -> int | None:
+    """How many bytes the control groups of this process grant it, or None without a limit.
+
+    The files are `memory.max` (cgroup v2) and `memory.limit_in_bytes` (v1); else as `cpu_quota`.
+    """
+    limits = (_limit_of(group) for group in _groups_of("memory", groups, own))
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _groups_of(controller: str, groups: Path, own: Path) -> Iterator[Path]:
+    """The folders of the process's groups that may limit something, and of the groups around them."""
     try:
         lines = own.read_text().splitlines()
     except OSError:
-        return None
-    quotas: list[float | None] = []
+        return
     for line in lines:
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
-        top = groups / "cpu" if controllers else groups
+        top = groups / controller if controllers else groups
         inner = Path(path.strip("/"))
         # A container may be told a path that lies outside of what it sees; its own group is then the top one.
-        around = [Path()] if ".." in inner.parts else [inner, *inner.parents]
-        quotas += [_quota_of(top / part) for part in around]
-    return min((quota for quota in quotas if quota is not None), default=None)
+        yield from (top / part for part in ([Path()] if ".." in inner.parts else [inner, *inner.parents]))
 
 
 def _quota_of(group: Path) -> float | None:
@@ -50,3 +75,14 @@ def _quota_of(group: Path) -> float | None:
         return int(quota) / int(period) if int(quota) > 0 else None
     except (OSError, ValueError, ZeroDivisionError):
         return None
+
+
+def _limit_of(group: Path) -> int | None:
+    for name in ("memory.max", "memory.limit_in_bytes"):
+        try:
+            limit = int((group / name).read_text())
+        except (OSError, ValueError):
+            continue
+        # A group that may have nothing has no process.
+        return limit if limit > 0 else None
+    return None

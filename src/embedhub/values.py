@@ -88,7 +88,18 @@ def pairs(value: str) -> tuple[tuple[str, str], ...]:
     found = [name.partition("=") for name in names(value)]
     if any(not name.strip() or not word.strip() for name, _, word in found):
         raise ValueError("not name=model")
-    return tuple((name.strip(), word.strip()) for name, _, word in found)
+    return _without_chains(tuple((name.strip(), word.strip()) for name, _, word in found))
+
+
+def _without_chains(found: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The pairs, of which none stands for another: there are no loops then, and nobody has to look twice."""
+    given = dict(found)
+    if len(given) < len(found):
+        raise ValueError("a name is given twice")
+    for name, word in found:
+        if word in given:
+            raise ValueError(f"{name} stands for {word}, which is such a name itself; name the model")
+    return found
 
 
 _PLACEHOLDERS: dict[Parse, str] = {
@@ -122,7 +133,7 @@ def from_toml(parse: Parse, value: object) -> Any:
     if isinstance(value, list) and parse is names and all(isinstance(each, str) for each in value):
         return tuple(value)
     if isinstance(value, dict) and parse is pairs and all(isinstance(each, str) for each in value.values()):
-        return tuple(value.items())
+        return _without_chains(tuple(value.items()))
     if isinstance(value, int | str):
         return parse(str(value))
     raise ValueError("not of this kind")

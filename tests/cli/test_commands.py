@@ -164,6 +164,18 @@ def test_a_text_column_called_score(environment: dict[str, str], tmp_path: Path)
     assert (hit["score__"], hit["score_"]) == ("the one", 1)
 
 
+def test_a_model_is_exported(environment: dict[str, str], tmp_path: Path) -> None:
+    words = ["models", "export", environment["EMBEDHUB_MODEL"], "-o", "out"]
+    found = json.loads(run(environment, *words, "--no-float32", "--json", cwd=tmp_path).stdout)
+    sizes = {path: (tmp_path / "out" / path).stat().st_size for path in found["files"]}
+    assert found == {"folder": "out", "files": sizes}
+    assert [path for path in sizes if path.startswith("onnx/")] == ["onnx/model_quantized.onnx"]
+    assert b"there already" in run(environment, *words, cwd=tmp_path, status=2).stderr
+    nothing = run(environment, *words[:-1], "other", "--no-float32", "--no-quantized", cwd=tmp_path, status=2)
+    assert nothing.stderr.count(b"\n") == 1
+    assert b"onnx/model.onnx" in run(environment, *words[:-1], "other", cwd=tmp_path).stdout
+
+
 def test_models(environment: dict[str, str], tmp_path: Path, tiny_folder: Path) -> None:
     listed = run(environment, "models", "list", "--json", cwd=tmp_path)
     assert json.loads(listed.stdout) == []

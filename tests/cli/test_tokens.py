@@ -33,6 +33,8 @@ def test_the_token_alone_goes_to_standard_output(tmp_path: Path) -> None:
     assert account is not None
     assert (account.user, account.scope, account.name) == ("alice", "read", "[b]laptop[/b]")
     assert b"token 1 of alice (read)" in made.stderr
+    assert b"the first token" in made.stderr
+    assert b"the first token" not in run(tmp_path, "create", "--user", "bob").stderr
     listed = run(tmp_path, "list").stdout.decode()
     assert token not in listed
     assert "alice" in listed

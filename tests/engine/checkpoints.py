@@ -104,6 +104,58 @@ def write_bert(folder: Path, *, layers: int = 2, width: int = 32, max_tokens: in
     return folder
 
 
+# How the tensors of other families are called, by what replaces which part of BERT's names.
+_RENAMED = {
+    "distilbert": {
+        "encoder.layer": "transformer.layer",
+        "attention.self.query": "attention.q_lin",
+        "attention.self.key": "attention.k_lin",
+        "attention.self.value": "attention.v_lin",
+        "attention.output.dense": "attention.out_lin",
+        "attention.output.LayerNorm": "sa_layer_norm",
+        "intermediate.dense": "ffn.lin1",
+        "output.dense": "ffn.lin2",
+        "output.LayerNorm": "output_layer_norm",
+    },
+    "mpnet": {
+        "attention.self.query": "attention.attn.q",
+        "attention.self.key": "attention.attn.k",
+        "attention.self.value": "attention.attn.v",
+        "attention.output.dense": "attention.attn.o",
+        "attention.output.LayerNorm": "attention.LayerNorm",
+    },
+}
+
+
+def write_family(folder: Path, family: str, **config: object) -> Path:
+    """A tiny model of any architecture that has a graph, by its `model_type`. `config` goes into config.json."""
+    max_tokens, shifted = 48, family not in ("bert", "distilbert")
+    # Position tables of the others begin behind the padding token's id.
+    write_bert(folder, max_tokens=max_tokens + 2 * shifted, seed=len(family))
+    settings = json.loads((folder / "config.json").read_text())
+    tensors = load_file(folder / "model.safetensors")
+    types = tensors.pop("embeddings.token_type_embeddings.weight")
+    settings |= {"model_type": family, "pad_token_id": int(shifted)}
+    if family == "bert":
+        tensors["embeddings.token_type_embeddings.weight"] = types
+    elif family in _RENAMED:
+        del settings["type_vocab_size"]
+        for old, new in _RENAMED[family].items():
+            tensors = {name.replace(old, new): tensor for name, tensor in tensors.items()}
+    else:
+        settings["type_vocab_size"] = 1
+        tensors["embeddings.token_type_embeddings.weight"] = types[:1]
+    if family == "mpnet":
+        bias = np.random.default_rng(5).standard_normal((32, 4)) * 0.3
+        tensors["encoder.relative_attention_bias.weight"] = bias.astype(np.float32)
+    if family == "distilbert":
+        settings |= {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "activation": "gelu"}
+    save_file(tensors, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(settings | config))
+    write_tokenizer(folder, max_tokens=max_tokens)
+    return folder
+
+
 def write_classifier(folder: Path, *, labels: int = 1, max_tokens: int = 48, seed: int = 0, **config: object) -> Path:
     """A whole BERT classifier, as transformers saves it, without torch. `config` goes into config.json."""
     write_bert(folder, max_tokens=max_tokens, seed=seed)

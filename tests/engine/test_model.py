@@ -2,8 +2,10 @@
 
 import json
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from tests.engine.forking import vectors_in_forks
 import embedhub
 from embedhub import EncodeOptions, Model
 from embedhub.config import Settings
-from embedhub.engine.backends.openvino import machine
+from embedhub.engine.backends import openvino
+from embedhub.engine.backends.openvino import Machine, compile_graph, machine
 from embedhub.errors import ModelIntegrityError, SettingError, TextTooLongError, TextTypeError
 
 LONG = "that which is not " * 40
@@ -175,6 +178,32 @@ def test_tokenize_pads(tiny: Model) -> None:
 
 def test_progress_bar_changes_nothing(tiny: Model) -> None:
     assert np.array_equal(tiny.encode(["a", "an"], show_progress_bar=True), tiny.encode(["a", "an"]))
+
+
+def test_a_text_is_computed_while_the_way_of_many_is_compiled(
+    tiny_folder: Path, offline: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    model = Model(tiny_folder, dtype="f32", threads=2, config=offline)
+    model.encode("the")
+    compiling, go_on, compiled = threading.Event(), threading.Event(), []
+
+    def compile_slowly(graph: Any, dtype: str, use: Machine) -> Any:
+        compiled.append(use.streams)
+        compiling.set()
+        assert go_on.wait(60)
+        return compile_graph(graph, dtype, use)
+
+    monkeypatch.setattr(openvino, "compile_graph", compile_slowly)
+    with ThreadPoolExecutor(2) as pool:
+        preparing = pool.submit(model.encoder.prepare)
+        assert compiling.wait(60)
+        alone = model.encode("this is that")
+        together = pool.submit(model.encode, ["this is that"] * 100, batch_size=10)
+        go_on.set()
+        np.testing.assert_allclose(together.result(60)[7], alone, atol=1e-5)
+        preparing.result(60)
+    assert compiled == [2], "whoever needs it waits for the one that is being made"
 
 
 def test_threads_may_share_a_model(tiny: Model) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedhub.engine.packing import Job, Pack, lay_out, next_pack, plan_packed, plan_sorted, rounded_width
+from embedhub.engine.packing import Job, Pack, lay_out, next_pack, plan_packed, plan_rows, plan_sorted, rounded_width
 
 LENGTHS = st.lists(st.integers(1, 300), max_size=80)
 
@@ -34,6 +34,26 @@ def test_like_lengths_share_a_batch() -> None:
 def test_a_batch_of_long_texts_is_small() -> None:
     packs = plan_sorted([100] * 10, batch_size=16, token_limit=250)
     assert [len(pack.rows) for pack in packs] == [2] * 5
+
+
+def test_a_long_text_does_not_make_short_ones_long() -> None:
+    assert plan_rows([6, 200, 7, 190, 90, 60]) == [
+        Pack(((1,), (3,)), 208),
+        Pack(((4,), (5,)), 96),
+        Pack(((2,), (0,)), 8),
+    ]
+    # Not for a handful of tokens.
+    assert plan_rows([2, 16, 1]) == [Pack(((1,), (0,), (2,)), 16)]
+
+
+@given(LENGTHS.filter(bool))
+def test_rows_of_arrivals_hold_every_text_once_with_little_filler(lengths: list[int]) -> None:
+    packs = plan_rows(lengths)
+    assert sorted(text for pack in packs for text in pack.texts) == list(range(len(lengths)))
+    for pack in packs:
+        assert all(len(row) == 1 for row in pack.rows)
+        assert max(lengths[text] for text in pack.texts) <= pack.width
+        assert all(pack.width - lengths[text] <= max(pack.width // 2, 16) for text in pack.texts)
 
 
 @given(LENGTHS, st.integers(1, 400))

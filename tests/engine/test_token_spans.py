@@ -1,8 +1,11 @@
 """Tokens with their places, and back to text."""
 
+import threading
+
 import pytest
 
 from embedhub import Model
+from embedhub.engine.patience import NobodyWaitsError, until
 from embedhub.errors import InputError
 
 
@@ -40,3 +43,13 @@ def test_decoding(default_model: Model) -> None:
     assert default_model.tokenizer.decode([ids], skip_special_tokens=False) == ["[CLS] hello there! [SEP]"]
     with pytest.raises(InputError, match="input 1 has token id 30522"):
         default_model.tokenizer.decode([ids, [30522]])
+
+
+def test_texts_that_nobody_waits_for_are_not_read(tiny: Model) -> None:
+    given_up = threading.Event()
+    with until(given_up):
+        assert len(tiny.tokenizer.tokenize(["the one"] * 2000)) == 2000
+        given_up.set()
+        for work in (tiny.tokenizer.spans, tiny.tokenizer.tokenize):
+            with pytest.raises(NobodyWaitsError):
+                work(["the one"])

@@ -18,9 +18,10 @@ def config(offline: Settings, tiny_folder: Path) -> Settings:
     store = ModelStore(offline.home)
     for seed, name in enumerate("abcd"):
         folder = write_bert(offline.home / "made" / name, width=40, seed=seed + 1)
-        store.install(f"acme/{name}", "1", partial(_copy, folder))
+        store.install(f"acme/{name}", "1", partial(copy, folder))
     return replace(offline, model=str(tiny_folder), dtype="f32")
 
 
-def _copy(folder: Path, place: Path) -> None:
+def copy(folder: Path, place: Path) -> None:
+    """A folder's content into another."""
     shutil.copytree(folder, place, dirs_exist_ok=True)

@@ -1,12 +1,15 @@
 """The cache of vectors: what it forgets, what survives, and what makes two jobs different."""
 
 import sqlite3
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from embedhub.engine.packing import Job
+from embedhub.errors import SettingError
 from embedhub.runtime.cache import VectorCache, job_key, model_namespace
 
 SPACE = model_namespace("fingerprint", "f32", "openvino", "")
@@ -143,3 +146,66 @@ def test_a_damaged_row_is_none_and_is_written_anew(tmp_path: Path) -> None:
     last = VectorCache(0, tmp_path)
     np.testing.assert_array_equal(last.get([key(1)], 100)[0], vector(1))
     last.close()
+
+
+def pages_of(file: Path) -> None:
+    """Overwrite every page but the first: what the file says of itself stays whole."""
+    whole = file.read_bytes()
+    file.write_bytes(whole[:4096] + b"\xab" * (len(whole) - 4096))
+
+
+def test_a_file_found_damaged_later_is_begun_anew(tmp_path: Path) -> None:
+    cache = VectorCache(0, tmp_path)
+    cache.put({key(number): vector(number) for number in range(500)})
+    cache.close()
+    pages_of(tmp_path / "vectors.sqlite")
+    again = VectorCache(0, tmp_path)
+    again.get([key(number) for number in range(500)])
+    again.put({key(601): vector(601)})
+    np.testing.assert_array_equal(again.get([key(601)])[0], vector(601))
+    again.close()
+    with sqlite3.connect(tmp_path / "vectors.sqlite") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """A cache with a vector, which somebody keeps for himself."""
+    cache = VectorCache(0, tmp_path)
+    cache.put({key(1): vector(1)})
+    cache.close()
+    connection = sqlite3.connect(tmp_path / "vectors.sqlite", isolation_level=None)
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+    connection.execute("BEGIN EXCLUSIVE")
+    connection.execute("UPDATE vectors SET rowid = rowid + 1")
+    yield connection
+    connection.close()
+
+
+def test_a_locked_file_is_neither_waited_for_nor_removed(tmp_path: Path, locked: sqlite3.Connection) -> None:
+    before = time.monotonic()
+    cache = VectorCache(1 << 20, tmp_path)
+    for number in range(10):
+        assert cache.get([key(1)]) == [None]
+        cache.put({key(2 + number): vector(2)})
+    assert time.monotonic() - before < 2
+    # What is in memory is found meanwhile.
+    np.testing.assert_array_equal(cache.get([key(2)])[0], vector(2))
+    locked.execute("COMMIT")
+    locked.close()
+    cache._disk._left_alone_until = 0.0  # type: ignore[union-attr]
+    np.testing.assert_array_equal(cache.get([key(1)])[0], vector(1))
+    cache.close()
+
+
+@pytest.mark.parametrize("trouble", ["file", "folder"])
+def test_a_folder_that_cannot_be_used_is_told_with_the_way_out(tmp_path: Path, trouble: str) -> None:
+    folder = tmp_path / "cache"
+    if trouble == "file":
+        folder.write_text("")
+    else:
+        folder.mkdir()
+        (folder / "vectors.sqlite").mkdir()
+    with pytest.raises(SettingError, match=r"cannot be used.*EMBEDHUB_CACHE_DISK_MB=0"):
+        VectorCache(0, folder)

@@ -3,6 +3,7 @@
 import random
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -308,3 +309,21 @@ def test_a_computation_that_does_not_move_on_is_noticed(tiny: Model, desk: Desk,
     assert scheduler.computed_at > order.queued_at
     scheduler.close()
     assert scheduler.stalled_seconds == 0
+
+
+def test_where_a_row_holds_one_text_a_long_one_does_not_make_short_ones_long(tiny_folder: Path, desk: Desk) -> None:
+    model = Model(tiny_folder, dtype="f32")
+    model.encoder.backend.packs_rows = False
+    reports: list[PackReport] = []
+    scheduler = Scheduler(model.encoder, desk.deliver, report=reports.append)
+    mixed = ["the one " * 30, *["the"] * 20, "this is that " * 8, "which is not " * 30]
+    order = Order("a", jobs_of(model, mixed))
+    scheduler.submit(order)
+    desk.wait_for(order)
+    scheduler.close()
+    assert order.error is None
+    np.testing.assert_allclose(order.outputs, pooled(model, mixed), atol=1e-5)
+    assert sum(report.jobs for report in reports) == len(mixed)
+    assert sum(report.tokens for report in reports) == sum(len(job.ids) for job in order.jobs)
+    # Padded to the longest it would be 23 times 48.
+    assert sum(report.computed_tokens for report in reports) < 300

@@ -15,6 +15,7 @@ from embedhub.errors import (
     ComputationError,
     InputError,
     OverloadedError,
+    RateLimitedError,
     RequestTimeoutError,
     RequestTooLargeError,
     SettingError,
@@ -68,6 +69,50 @@ def test_without_a_cache_nothing_is_remembered(config: Settings) -> None:
             assert (await service.run(None, EmbedTexts(["the", "the"]))).cached == 0
 
     serve(replace(config, cache_mb=0), work)
+
+
+def test_tokens_are_charged_before_they_are_computed(config: Settings) -> None:
+    charged: list[int] = []
+
+    def refuse(tokens: int) -> None:
+        raise RateLimitedError("no more")
+
+    async def work(service: Service) -> None:
+        answer = await service.run(None, EmbedTexts(["the", "of " * 100]), Caller(charge=charged.append))
+        # A long text counts as far as it is read.
+        assert answer.read_tokens < int(answer.tokens.sum())
+        assert charged == [answer.read_tokens] == [int(answer.tokens[0]) + 48]
+        again = await service.run(None, EmbedTexts(["of " * 100], long_texts="chunk"), Caller(charge=charged.append))
+        assert charged[1:] == [again.read_tokens]
+        assert again.read_tokens > again.tokens[0] > 48
+        before = service.totals[service.loaded.default].pack_jobs.count
+        with pytest.raises(RateLimitedError):
+            await service.run(None, EmbedTexts(["something new"]), Caller(charge=refuse))
+        assert service.totals[service.loaded.default].pack_jobs.count == before
+
+    serve(config, work)
+
+
+def test_who_gives_up_pays_and_who_is_failed_does_not(config: Settings) -> None:
+    charged: list[int] = []
+
+    async def work(service: Service) -> None:
+        caller = Caller(charge=charged.append)
+        blocked = Blocked(service)
+        given_up = asyncio.create_task(service.run(None, EmbedTexts(["the"]), caller))
+        await asyncio.to_thread(blocked.reached.wait, 30)
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        assert sum(charged) == charged[0] > 0
+        blocked.open.set()
+        loaded = service.loaded.ready[0]
+        loaded.scheduler.close()
+        with pytest.raises(ShuttingDownError):
+            await service.run(None, EmbedTexts(["this"]), caller)
+        assert sum(charged) == charged[0]
+
+    serve(config, work)
 
 
 def test_limits_name_their_settings(config: Settings) -> None:

@@ -12,6 +12,7 @@ from embedhub.config import Settings
 from embedhub.engine.encoder import Encoder, Planned
 from embedhub.engine.model import EncodeOptions
 from embedhub.engine.packing import Job, Pack
+from embedhub.runtime.finding import Sources
 from embedhub.runtime.scheduler import Order
 from embedhub.runtime.service import Service
 
@@ -33,7 +34,7 @@ class Watched:
         self.pack_tokens = pack_tokens or encoder.pack_tokens
         self.lanes = encoder.lanes
 
-    def plan_arriving(self, jobs: Sequence[Job]) -> Pack:
+    def plan_arriving(self, jobs: Sequence[Job]) -> list[Pack]:
         return self._encoder.plan_arriving(jobs)
 
     def run(self, planned: Iterable[Planned], take: Callable[..., None]) -> None:
@@ -70,7 +71,7 @@ def pooled_alone(encoder: Encoder, jobs: Sequence[Job]) -> NDArray[np.float32]:
     """Pooled vectors of jobs, each computed by itself."""
     found: list[NDArray[np.float32]] = []
     for job in jobs:
-        pack = encoder.plan_arriving([job])
+        (pack,) = encoder.plan_arriving([job])
         encoder.run([(pack, [job])], lambda batch, vectors: found.append(vectors.copy()))
     return np.concatenate(found)
 
@@ -80,11 +81,11 @@ def jobs_of(model: Any, texts: Sequence[str]) -> list[Job]:
     return list(model.prepare(list(texts), EncodeOptions()).jobs)
 
 
-def serve(config: Settings, work: Callable[[Service], Awaitable[T]]) -> T:
+def serve(config: Settings, work: Callable[[Service], Awaitable[T]], sources: Sources | None = None) -> T:
     """What the work gives, with a service that is started before and closed behind it."""
 
     async def run() -> T:
-        service = Service(config)
+        service = Service(config, sources=sources or Sources())
         await service.start()
         try:
             return await work(service)

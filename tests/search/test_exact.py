@@ -231,3 +231,14 @@ def test_queries_that_are_none_are_refused_in_one_line(queries: Any, told: str, 
 @pytest.mark.parametrize("corpus", [[], np.empty((0, 3)), np.empty(0)])
 def test_an_empty_corpus_has_no_hits(corpus: Any) -> None:
     assert semantic_search(np.ones((2, 3)), corpus) == [[], []]
+
+
+def test_among_some_rows_only_these_are_found() -> None:
+    corpus = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    index = ExactIndex([Block.of(rows, vectors) for rows, vectors in matrix_blocks(corpus, 7)])
+    among = np.array([0, 8, 9, 49, 1_000])
+    found = index.search(corpus[:3], 3, among)
+    alone = top_k(corpus[:3], corpus[among[:4]], 3)
+    np.testing.assert_array_equal(found.rows, among[alone.rows])
+    np.testing.assert_array_equal(found.scores, alone.scores)
+    assert index.search(corpus[:3], 3, among[:0]).rows.shape == (3, 0)

@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from embedhub.errors import SettingError, StorageFullError
-from embedhub.search import SCORES, HnswIndex, HnswParameters, RowBlock, open_hnsw, top_k
+from embedhub.search import SCORES, ExactIndex, HnswIndex, HnswParameters, RowBlock, open_hnsw, top_k
+from embedhub.search.exact import Block
 from embedhub.search.hnsw import GRAPH, ROWS, VECTORS
 from embedhub.search.sealed import SEAL
 
@@ -199,3 +200,14 @@ def test_two_processes_at_once(tmp_path: Path) -> None:
     assert [worker.communicate()[0].strip() for worker in workers] == ["[0, 1, 2, 3, 4]"] * 2
     assert [worker.returncode for worker in workers] == [0, 0]
     assert sorted(file.name for file in tmp_path.iterdir()) == ["i", "i.lock"]
+
+
+@pytest.mark.parametrize("score", sorted(SCORES))
+def test_among_some_rows_the_answer_is_exact(score: str, tmp_path: Path) -> None:
+    index = open_small(tmp_path / score, score=score)
+    among = np.array([3, 17, 18, 200, 599, 7_000])
+    found = index.search(SMALL[:4], 10, among)
+    exact = ExactIndex([Block.of(among[:5], SMALL[among[:5]])], score).search(SMALL[:4], 10)
+    np.testing.assert_array_equal(found.rows, exact.rows)
+    np.testing.assert_array_equal(found.scores, exact.scores)
+    assert index.search(SMALL[:4], 10, among[:0]).rows.shape == (4, 0)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.server.processes import EMBED, Running, eventually, refused, running
+from tests.server.processes import BODY, EMBED, Running, eventually, refused, running
 
 from embedhub.config import Settings
-from embedhub.errors import ForbiddenError, RateLimitedError, UnauthorizedError
+from embedhub.errors import ForbiddenError, RateLimitedError, RequestError, UnauthorizedError
 from embedhub.hub.accounts import DATABASE, Accounts
 from embedhub.server.auth import Gate
-from embedhub.server.origins import is_allowed, is_loopback
+from embedhub.server.headers import request_headers
+from embedhub.server.origins import host_name, is_allowed, is_loopback
 
 LOCAL = {"host": "127.0.0.1:8080"}
 
@@ -186,6 +187,53 @@ def test_names_of_this_machine() -> None:
     assert not is_allowed("://", "", (), guarded=False)
 
 
+@pytest.mark.parametrize(
+    ("authority", "name"),
+    [
+        ("localhost", "localhost"),
+        ("localhost:", "localhost"),
+        ("localhost:8080", "localhost"),
+        ("[::1]:8080", "::1"),
+        ("localhost:65536", ""),
+        ("localhost:80.evil.example", ""),
+        ("localhost:80@evil.example", ""),
+        ("localhost:8080:8080", ""),
+        ("localhost:-1", ""),
+        ("localhost: 80", ""),
+        ("[::1]evil.example", ""),
+        ("[::1", ""),
+        ("a@localhost", ""),
+        ("localhost/x", ""),
+        ("", ""),
+    ],
+)
+def test_the_name_before_a_port_that_is_one(authority: str, name: str) -> None:
+    assert host_name(authority) == name
+
+
+def test_pages_whose_port_is_none_are_no_pages_of_this_machine(gate: MakeGate) -> None:
+    with pytest.raises(ForbiddenError):
+        gate().admit(LOCAL | {"origin": "http://localhost:80.evil.example"}, "read")
+    with pytest.raises(ForbiddenError):
+        gate().admit({"host": "localhost:80.evil.example"}, "read")
+
+
+@pytest.mark.parametrize("name", [b"authorization", b"host", b"origin"])
+def test_two_that_differ_of_what_judges_a_request_are_refused(name: bytes) -> None:
+    with pytest.raises(RequestError, match=f"two different {name.decode()} headers"):
+        request_headers([(name, b"a"), (b"x", b"y"), (name, b"b")])
+    assert request_headers([(name, b"a"), (name, b"a"), (b"x", b"1"), (b"x", b"2")]) == {name.decode(): "a", "x": "2"}
+
+
+def test_two_tokens_are_none(guarded: tuple[Running, str]) -> None:
+    server, token = guarded
+    for first, second in ((token, "hf_wrong"), ("hf_wrong", token)):
+        headers = [("Authorization", f"Bearer {first}"), ("Authorization", f"Bearer {second}")]
+        answer = httpx.post(server.address + EMBED, json=BODY, headers=headers)
+        assert answer.status_code == 400
+        assert "two different authorization headers" in answer.json()["error"]["message"]
+
+
 def test_a_server_asks_for_a_token(guarded: tuple[Running, str]) -> None:
     server, token = guarded
     refusal = server.embed()
@@ -210,8 +258,10 @@ def test_the_first_token_closes_a_server_that_runs(tmp_path: Path, tiny_folder: 
     with running(tmp_path, tiny_folder) as server:
         assert server.embed().status_code == 200
         token, _ = server.accounts().create_token("alice", "read")
+        assert "first token" not in server.told()
         assert eventually(lambda: server.embed().status_code == 401, 3)
         assert server.embed(token).status_code == 200
+        assert server.told().count("the first token was made") == 1
 
 
 def test_another_address_needs_a_token_or_leave(tmp_path: Path, tiny_folder: Path) -> None:
@@ -247,7 +297,7 @@ def test_limits_tell_when_to_come_back(tmp_path: Path, tiny_folder: Path) -> Non
 
 
 def test_daily_tokens_survive_a_restart(tmp_path: Path, tiny_folder: Path) -> None:
-    flags = ("--daily-tokens", "3")
+    flags = ("--daily-tokens", "4")
     with running(tmp_path, tiny_folder, *flags) as server:
         assert server.embed().status_code == 200
         refusal = server.embed()

@@ -33,6 +33,17 @@ def test_labels(tmp_path: Path, start_server: Start) -> None:
         assert client.get("/info").json()["model_type"] == {
             "classifier": {"id2label": names, "label2id": {"bad": 0, "so-so": 1, "good": 2}}
         }
+        mixed, halves = "the " * 100 + "one " * 100, {"Right": "the " * 100, "Left": "one " * 100}
+        for side, half in halves.items():
+            wanted = client.post("/predict", json={"inputs": half}).json()
+            cut = client.post("/predict", json={"inputs": mixed, "truncation_direction": side})
+            assert {each["label"]: each["score"] for each in cut.json()} == pytest.approx(
+                {each["label"]: each["score"] for each in wanted}, abs=1e-5
+            )
+            assert cut.headers["x-truncated"] == "0"
+            body = {"inputs": mixed, "parameters": {"truncation_direction": side.lower()}}
+            hugging_face = client.post(f"/models/{folder}", json=body).json()[0]
+            assert [each["label"] for each in hugging_face] == [each["label"] for each in wanted]
         refused = client.post("/embed", json={"inputs": "a"})
         assert refused.status_code == 424
         assert "classifier" in refused.json()["error"]

@@ -70,6 +70,17 @@ def test_documents_can_be_objects(client: httpx.Client, scores: np.ndarray) -> N
     assert shown == {0: objects[0], 1: objects[1], 2: {"text": DOCUMENTS[2]}, 3: {"text": DOCUMENTS[3]}}
 
 
+def test_what_was_cut_is_told_by_the_documents_number(client: httpx.Client) -> None:
+    long = "sun " * 600
+    for path, documents in (("/v1/rerank", "documents"), ("/rerank", "texts")):
+        cut = client.post(path, json={"query": "a", documents: ["b", long]}).headers
+        assert (cut["x-truncated"], cut["x-truncated-count"]) == ("1", "1")
+        assert "x-truncated-query" not in cut
+        cut = client.post(path, json={"query": long, documents: ["b", "c"]}).headers
+        assert (cut["x-truncated-query"], cut["x-truncated-count"]) == ("true", "0")
+        assert "x-truncated" not in cut
+
+
 def test_fields_are_read_in_their_order(client: httpx.Client, default_model: Model) -> None:
     document = {"body": "on the sofa", "title": "The cat sleeps", "text": "unread", "pages": 3}
     answer = rerank(client, documents=[document], rank_fields=["title", "body", "pages", "none"])

@@ -1,23 +1,30 @@
-"""huggingface.js under Node, versions 2 and 4: `make test-clients` installs it and runs these."""
+"""huggingface.js, versions 2 and 4, and Transformers.js under Node: `make test-clients` installs and runs them."""
 
 import json
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.engine.checkpoints import write_classifier
 from tests.models.fake_hub import FakeHub, files_of
 from tests.server.conftest import Start
 
-from embedhub import Model
-from embedhub.config import DEFAULT_MODEL
+from embedhub import Classifier, Model
+from embedhub.choices import OnnxForm
+from embedhub.config import DEFAULT_MODEL, Settings
+from embedhub.engine.export.repository import write_repository
 
 PROGRAMS = Path(__file__).parent / "javascript"
+QUESTIONS = Path(__file__).parents[2] / "examples" / "medicare_faq.txt"
 TEXTS = ["one text", "another"]
 
 pytestmark = pytest.mark.clients
@@ -128,3 +135,52 @@ def test_a_model_that_is_being_loaded_is_not_asked_for_in_a_hot_loop(
         assert 3 <= found["requests"] <= found["seconds"] + 2
     else:
         assert found["requests"] == 1
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    """A server of files as anybody has one."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: what went wrong shows in the answer."""
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """A folder's files over HTTP; gives the address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as files:
+        thread = threading.Thread(target=files.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{files.server_port}/"
+        finally:
+            files.shutdown()
+            thread.join()
+
+
+def test_an_exported_model_in_transformers_js(
+    node: str, default_model: Model, offline: Settings, tmp_path: Path
+) -> None:
+    write_repository(default_model.spec, tmp_path / "local" / "exported", offline, list(OnnxForm))
+    inputs = [*QUESTIONS.read_text().splitlines(), "How do premiums work? " * 100]
+    ask = {"model": "local/exported", "inputs": inputs, "pooling": "mean", "normalize": default_model.spec.normalize}
+    with served(tmp_path) as address:
+        found = output(node, "transformers.mjs", tmp_path, SERVER=address, ASK=json.dumps(ask))
+    vectors = default_model.encode(inputs)
+    assert found["longest"] == default_model.spec.max_tokens
+    np.testing.assert_allclose(found["fp32"][:-1], vectors[:-1], atol=1e-5)
+    # Transformers.js drops the last [SEP] of a text that it cuts.
+    assert np.dot(found["fp32"][-1], vectors[-1]) > 0.995
+    cosines = (np.array(found["q8"]) * vectors).sum(axis=1)
+    assert cosines.min() > 0.98
+    assert np.abs(np.array(found["q8"]) - vectors).max() > 1e-3, "this was not computed in 8 bits"
+
+
+def test_an_exported_classifier_in_transformers_js(node: str, offline: Settings, tmp_path: Path) -> None:
+    classifier = Classifier(write_classifier(tmp_path / "model", labels=2), dtype="f32", config=offline)
+    write_repository(classifier.spec, tmp_path / "local" / "exported", offline, list(OnnxForm))
+    pairs = [("the one", "not this, but that!"), ("a", "b")]
+    ask = {"model": "local/exported", "inputs": list(zip(*pairs, strict=True))}
+    with served(tmp_path) as address:
+        found = output(node, "transformers.mjs", tmp_path, SERVER=address, ASK=json.dumps(ask))
+    np.testing.assert_allclose(found["fp32"], classifier.logits(pairs), atol=1e-5)
+    np.testing.assert_allclose(found["q8"], classifier.logits(pairs), atol=0.2)

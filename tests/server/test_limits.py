@@ -134,10 +134,10 @@ def test_large_bodies_at_once_are_refused_beyond_a_limit(bodies: Bodies) -> None
 def test_what_is_used_is_kept_and_shared(tmp_path: Path) -> None:
     path = tmp_path / "hub.sqlite"
     mine, other = (Quota(Settings(daily_tokens=100), Usage(path)) for _ in range(2))
-    mine.spend(None, "10.0.0.1", 60)
+    mine.charge(None, "10.0.0.1", 60)
     asyncio.run(mine.save())
     mine.check(None, "10.0.0.1")
-    other.spend(None, "10.0.0.1", 60)
+    other.charge(None, "10.0.0.1", 60)
     asyncio.run(other.save())
     for quota in (other, Quota(Settings(daily_tokens=100), Usage(path))):
         with pytest.raises(RateLimitedError, match="100 tokens a day"):
@@ -147,7 +147,7 @@ def test_what_is_used_is_kept_and_shared(tmp_path: Path) -> None:
 
 def test_what_has_no_limit_is_not_written(tmp_path: Path) -> None:
     quota = Quota(Settings(), Usage(tmp_path / "hub.sqlite"))
-    quota.spend(None, "10.0.0.1", 60)
+    quota.charge(None, "10.0.0.1", 60)
     asyncio.run(quota.save())
     assert not (tmp_path / "hub.sqlite").exists()
 
@@ -158,7 +158,7 @@ def test_a_token_may_have_limits_of_its_own(tmp_path: Path) -> None:
         Account(number, "alice", "read", "", 0.0, None, None, None, daily) for number, daily in ((1, 0), (2, 5))
     )
     for each in (free, tight):
-        quota.spend(each, "10.0.0.1", 7)
+        quota.charge(each, "10.0.0.1", 5)
     quota.check(free, "10.0.0.1")
     with pytest.raises(RateLimitedError, match="5 tokens a day"):
         quota.check(tight, "10.0.0.1")
@@ -168,8 +168,32 @@ def test_what_cannot_be_written_is_told_and_still_counted(tmp_path: Path, caplog
     path = tmp_path / "hub.sqlite"
     quota = Quota(Settings(daily_tokens=10), Usage(path))
     path.write_bytes(b"damaged" * 1000)
-    quota.spend(None, "10.0.0.1", 60)
+    quota.charge(None, "10.0.0.1", 10)
     asyncio.run(quota.save())
     assert "not written down" in caplog.text
     with pytest.raises(RateLimitedError, match="tokens a day"):
         quota.check(None, "10.0.0.1")
+
+
+def test_what_would_go_beyond_the_day_is_refused_and_costs_nothing(tmp_path: Path) -> None:
+    quota = Quota(Settings(daily_tokens=100), Usage(tmp_path / "hub.sqlite"))
+    quota.charge(None, "10.0.0.1", 60)
+    with pytest.raises(RateLimitedError, match="has 41 tokens, 40 of the 100 tokens a day") as told:
+        quota.charge(None, "10.0.0.1", 41)
+    assert told.value.retry_after
+    with pytest.raises(RequestTooLargeError, match="has 101 tokens, 100 a day"):
+        quota.charge(None, "10.0.0.1", 101)
+    quota.charge(None, "10.0.0.1", 40)
+    with pytest.raises(RateLimitedError):
+        quota.check(None, "10.0.0.1")
+
+
+def test_what_was_not_computed_is_given_back_but_no_more(tmp_path: Path) -> None:
+    quota = Quota(Settings(daily_tokens=100), Usage(tmp_path / "hub.sqlite"))
+    quota.charge(None, "10.0.0.1", 60)
+    asyncio.run(quota.save())
+    quota.charge(None, "10.0.0.1", -60)
+    quota.charge(None, "10.0.0.1", -60)
+    quota.charge(None, "10.0.0.1", 100)
+    with pytest.raises(RateLimitedError):
+        quota.charge(None, "10.0.0.1", 1)

@@ -6,11 +6,17 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.server.conftest import Start
+
+from embedhub.runtime.service import Answer, Timings
+from embedhub.server.metrics import Observation, RequestMetrics
 
 SECRET_TEXT = "this text is nobodys business"
 
@@ -154,6 +160,21 @@ def test_numbers_add_up(fresh: httpx.Client) -> None:
     assert total(found, "embedhub_queue_texts") == 0
 
 
+def test_models_that_are_gone_are_forgotten() -> None:
+    def count(name: str) -> None:
+        loaded: Any = SimpleNamespace(name=name, model=None)
+        answer = Answer(None, loaded, np.ones(2, np.int64), 2, [1], 9, 0, 2, "", False, Timings())
+        requests.count(Observation("POST", "/embed", "tei", 200, 0.1, "", answer, 2, 2))
+
+    requests = RequestMetrics()
+    for name in ("kept", "gone"):
+        count(name)
+    requests.forget_all_but({"kept"})
+    labels = [sample.labels for family in requests.families() for sample in family.samples]
+    assert {found["model"] for found in labels if "model" in found} == {"kept"}
+    assert sum("model" in found for found in labels) == 3
+
+
 def test_the_same_numbers_under_the_names_of_text_embeddings_inference(fresh: httpx.Client) -> None:
     for _ in range(3):
         fresh.post("/v1/embeddings", json={"input": "the"})
@@ -190,7 +211,7 @@ def test_only_what_is_there_is_answered(client: httpx.Client) -> None:
     wrong = client.get("/v1/embeddings")
     assert wrong.status_code == 405
     assert wrong.headers["allow"] == "OPTIONS, POST"
-    assert "use POST" in wrong.json()["error"]
+    assert "use POST" in wrong.json()["error"]["message"]
     assert client.request("OPTIONS", "/health").headers["allow"] == "GET, HEAD, OPTIONS"
     assert client.request("OPTIONS", "/nothing").status_code == 404
     assert client.head("/docs").status_code == 200

@@ -11,13 +11,14 @@ import httpx
 import msgspec
 import pytest
 
-from embedhub.errors import UnauthorizedError
+from embedhub.errors import ModelIntegrityError, RequestError, UnauthorizedError, UnsupportedTaskError
 from embedhub.server.app import DIALECTS
-from embedhub.server.docs_page import docs_page
+from embedhub.server.docs_page import ADDRESS, docs_page
 from embedhub.server.endpoint import Call, Endpoint, Reply
-from embedhub.server.errors import Failure
+from embedhub.server.errors import Failure, failure_of
 from embedhub.server.examples import example_of
 from embedhub.server.openapi import document
+from embedhub.server.pages import address
 
 
 class Left(msgspec.Struct):
@@ -144,7 +145,7 @@ def test_the_examples_can_be_copied(client: httpx.Client) -> None:
     assert len(found) >= len(DIALECTS)
     for command in found:
         words = shlex.split(unescape(command).replace("\\\n", ""))
-        path = words[1].removeprefix("http://127.0.0.1:8080")
+        path = words[1].removeprefix(str(client.base_url).rstrip("/"))
         if "-d" in words:
             answer = client.post(
                 path, content=words[words.index("-d") + 1], headers={"content-type": "application/json"}
@@ -158,3 +159,50 @@ def test_the_examples_can_be_copied(client: httpx.Client) -> None:
 def test_the_first_page_is_for_people_and_for_programs(client: httpx.Client) -> None:
     assert client.get("/", headers={"accept": "application/json"}).json()["docs"] == "/docs"
     assert '<a href="/docs">' in client.get("/", headers={"accept": "text/html"}).text
+
+
+def test_commands_on_the_page_have_the_address_that_was_asked_and_a_token() -> None:
+    page = docs_page(document(MADE, bearer=True)).decode()
+    assert f"curl {ADDRESS}/do/" in unescape(page)
+    assert 'authorization: Bearer $HF_TOKEN"' in unescape(page)
+    assert "Bearer" not in docs_page(document(MADE, bearer=False)).decode()
+
+
+@pytest.mark.parametrize(
+    ("headers", "shown"),
+    [
+        ({"host": "embed.example:9000"}, "http://embed.example:9000"),
+        ({"host": "embed.example", "x-forwarded-proto": "https"}, "https://embed.example"),
+        ({"host": "[::1]:8080"}, "http://[::1]:8080"),
+        ({"host": "$(id)"}, ADDRESS),
+        ({"host": "a<b"}, ADDRESS),
+        ({"host": "a:b"}, ADDRESS),
+        ({}, ADDRESS),
+    ],
+)
+def test_an_address_that_can_be_shown(headers: dict[str, str], shown: str) -> None:
+    assert address(headers) == shown
+
+
+def test_the_page_is_shown_with_that_address(client: httpx.Client) -> None:
+    page = client.get("/docs", headers={"host": "embed.example:9000"}).text
+    assert "curl http://embed.example:9000/v1/embeddings" in page
+    assert ADDRESS not in page
+
+
+def test_below_v1_errors_of_no_path_are_openais(client: httpx.Client) -> None:
+    for answer in (client.post("/v1/completions"), client.delete("/v1/embeddings")):
+        assert answer.status_code in (404, 405)
+        assert answer.json()["error"]["type"] == "invalid_request_error"
+        assert answer.json()["error"]["code"] == answer.headers["x-error-code"]
+    assert isinstance(client.get("/nowhere").json()["error"], str)
+
+
+def test_errors_do_not_tell_where_the_server_keeps_its_files() -> None:
+    for error, shown in (
+        (ModelIntegrityError("/srv/models/acme/a/config.json: the keys (of /srv/x/y)"), "config.json: the keys (of y)"),
+        (UnsupportedTaskError("/srv/tiny is an embedding model"), "tiny is an embedding model"),
+        (UnsupportedTaskError("acme/a is at https://hub.example/acme/a"), "acme/a is at https://hub.example/acme/a"),
+        (RequestError("task '/a/b' is not served"), "task '/a/b' is not served"),
+    ):
+        assert failure_of(error).message == shown

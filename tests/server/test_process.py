@@ -119,11 +119,31 @@ def test_an_address_of_another_machine_is_one_line(tmp_path: Path, tiny_folder: 
 def test_a_model_that_is_not_there_is_one_line(tmp_path: Path, tiny_folder: Path) -> None:
     told = refused(tmp_path, tiny_folder, "--model", "nobody/nothing")
     assert told.returncode == 4
-    lines = told.stderr.splitlines()
-    assert lines[0].endswith("INFO loading nobody/nothing")
-    assert len(lines) == 2
-    assert lines[1].startswith("error: ")
-    assert "nobody/nothing" in lines[1]
+    assert told.stderr.startswith("error: model nobody/nothing ")
+    assert told.stderr.count("\n") == 1
+
+
+def test_aliases_without_a_model_are_told_at_the_start_and_when_asked_for(tmp_path: Path, tiny_folder: Path) -> None:
+    aliases = f"small=nobody/nothing,fine={tiny_folder}"
+    with running(tmp_path, tiny_folder, EMBEDHUB_MODEL_ALIASES=aliases) as server:
+        assert eventually(lambda: "small stands for nobody/nothing (EMBEDHUB_MODEL_ALIASES)" in server.told())
+        assert "fine stands" not in server.told()
+        for path, body in ((EMBED, {"input": "a", "model": "small"}), ("/models/small", {"inputs": "a"})):
+            refusal = httpx.post(server.address + path, json=body, timeout=30)
+            assert refusal.status_code == 404
+            assert "small stands for nobody/nothing" in refusal.text
+        assert httpx.post(server.address + EMBED, json={"input": "a", "model": "fine"}, timeout=30).status_code == 200
+
+
+def test_several_models_come_from_a_variable_or_a_file(tmp_path: Path, tiny_folder: Path) -> None:
+    other = tmp_path / "other"
+    other.symlink_to(tiny_folder)
+    (tmp_path / "server.toml").write_text(f'models = ["{other}", "{tiny_folder}"]')
+    for given in ({"EMBEDHUB_MODELS": f"{other}, {tiny_folder}"}, {"EMBEDHUB_CONFIG": "server.toml"}):
+        with running(tmp_path, tiny_folder, **given) as server:
+            info = httpx.get(server.address + "/info").json()
+            assert info["model_id"] == str(other)
+            assert [each["model_id"] for each in info["models"]] == [str(other), str(tiny_folder)]
 
 
 def test_debug_shows_where_it_went_wrong(tmp_path: Path, tiny_folder: Path) -> None:
@@ -131,7 +151,7 @@ def test_debug_shows_where_it_went_wrong(tmp_path: Path, tiny_folder: Path) -> N
 
 
 def test_settings_come_from_flag_variable_dotenv_and_file_in_that_order(tmp_path: Path, tiny_folder: Path) -> None:
-    (tmp_path / "server.toml").write_text("max_texts = 1\nmax_tokens = 5\nrate_limit = 3\ndaily_tokens = 7\n")
+    (tmp_path / "server.toml").write_text("max_texts = 1\nmax_tokens = 5\nrate_limit = 3\ndaily_tokens = 16\n")
     (tmp_path / ".env").write_text("EMBEDHUB_MAX_TEXTS=2\nEMBEDHUB_MAX_TOKENS=6\nEMBEDHUB_RATE_LIMIT=4\n")
     flags = ("--config", "server.toml", "--max-texts", "4")
     with running(tmp_path, tiny_folder, *flags, EMBEDHUB_MAX_TEXTS="3", EMBEDHUB_MAX_TOKENS="1000") as server:
@@ -141,7 +161,7 @@ def test_settings_come_from_flag_variable_dotenv_and_file_in_that_order(tmp_path
 
         assert "4 are allowed (EMBEDHUB_MAX_TEXTS)" in ask(5).text
         assert ask(4).status_code == 200
-        assert "7 tokens a day" in ask(1).text
+        assert "the 16 tokens a day" in ask(1).text
 
 
 def test_a_wrong_key_in_the_file_is_one_line(tmp_path: Path, tiny_folder: Path) -> None:

@@ -91,6 +91,32 @@ def test_long_inputs_are_flagged_or_refused_by_their_number(moods: Classifier, r
         prepare(ranker, RerankTexts("a", [LONG, "b"], long_texts="error"))
 
 
+def test_the_end_of_a_long_input_can_be_read_instead(moods: Classifier, ranker: Classifier) -> None:
+    mixed = "the " * 100 + "one " * 100
+    for start, end, same in (
+        (mixed, mixed, ("the " * 100, "one " * 100)),
+        (("a", mixed), ("a", mixed), (("a", "the " * 100), ("a", "one " * 100))),
+    ):
+        for given, keep, wanted in ((start, "start", same[0]), (start, None, same[0]), (end, "end", same[1])):
+            (job,) = prepare(moods, ClassifyTexts([given], long_texts_keep=keep)).jobs
+            assert list(job.ids) == list(prepare(moods, ClassifyTexts([wanted])).jobs[0].ids)
+    (job,) = prepare(ranker, RerankTexts("a", [mixed], long_texts_keep="end")).jobs
+    assert list(job.ids) == list(prepare(ranker, RerankTexts("a", ["one " * 100])).jobs[0].ids)
+    with pytest.raises(SettingError, match="'middle'"):
+        moods.prepare(["a"], keep="middle")
+
+
+def test_a_ranking_tells_a_cut_query_from_cut_documents(ranker: Classifier) -> None:
+    for query, documents, wanted in (
+        ("the", ["a", LONG, "b"], ([False, True, False], False)),
+        (LONG, ["a", "b"], ([False, False], True)),
+        (LONG, [LONG, "b"], ([True, False], True)),
+        ("the", ["a"], ([False], False)),
+    ):
+        plan = prepare(ranker, RerankTexts(query, documents))
+        assert (plan.truncated.tolist(), plan.query_truncated) == wanted
+
+
 def test_nothing_to_do_is_said(moods: Classifier, ranker: Classifier) -> None:
     with pytest.raises(InputError, match="empty"):
         prepare(moods, ClassifyTexts([]))

@@ -21,9 +21,10 @@ def run(model: Model, request: Request) -> Any:
     if not plan.of_tokens:
         return plan.finish(pooled_alone(model.encoder, plan.jobs))
     found: dict[int, Any] = {}
-    pack = model.encoder.plan_arriving(plan.jobs)
+    packs = model.encoder.plan_arriving(plan.jobs)
     model.encoder.run_tokens(
-        [(pack, plan.jobs)], lambda batch, outputs: found.update(zip(batch.texts, outputs, strict=True))
+        [(pack, plan.jobs) for pack in packs],
+        lambda batch, outputs: found.update(zip(batch.texts, outputs, strict=True)),
     )
     return plan.finish([found[number] for number in range(len(plan.jobs))])
 
@@ -84,6 +85,21 @@ def test_reranking_is_by_cosine_best_first(tiny: Model, top_k: int | None) -> No
     assert [each.score for each in found] == pytest.approx(scores[wanted].tolist(), abs=1e-5)
     assert prepare(tiny, RerankTexts("the", documents)).method == "cosine"
     assert prepare(tiny, RerankTexts("the", documents)).tokens.shape == (6,)
+
+
+def test_what_is_cut_is_counted_from_the_first_document_and_a_query_apart(tiny: Model) -> None:
+    long = TEXTS[2]
+    for make in (RerankTexts, CompareTexts):
+        for query, documents, wanted in (
+            ("the", ["a", long, "b"], ([False, True, False], False)),
+            (long, ["a", "b"], ([False, False], True)),
+            (long, [long, "b"], ([True, False], True)),
+        ):
+            plan = prepare(tiny, make(query, documents))
+            assert (plan.truncated.tolist(), plan.query_truncated) == wanted
+            assert plan.tokens.shape == (1 + len(documents),)
+    with pytest.raises(TextTooLongError, match="the query has 92 tokens, the model reads 48"):
+        prepare(tiny, RerankTexts(long, ["a"], long_texts="error"))
 
 
 @pytest.mark.parametrize(

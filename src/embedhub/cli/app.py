@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from embedhub import __version__
-from embedhub.cli import datasets, models, people, remote, serve, tokens
+from embedhub.cli import datasets, hub, models, people, remote, serve, tokens
 from embedhub.errors import EmbedhubError
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(tokens.app, name="token")
 app.add_typer(people.users, name="user")
 app.add_typer(people.organisations, name="org")
+app.add_typer(hub.app, name="hub")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,11 +1,11 @@
-"""`embedhub models list`, `pull`, `info`, `calibrate` and `remove`."""
+"""`embedhub models list`, `pull`, `info`, `calibrate`, `export` and `remove`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from embedhub.choices import NumberType
+from embedhub.choices import NumberType, OnnxForm
 from embedhub.cli.datasets import JsonOption
 from embedhub.config import settings
 from embedhub.errors import InputNotFoundError
@@ -13,7 +13,7 @@ from embedhub.errors import InputNotFoundError
 if TYPE_CHECKING:
     from embedhub.models import ModelSpec
 
-app = typer.Typer(help="Models on this machine: list, pull, info, calibrate, remove.", no_args_is_help=True)
+app = typer.Typer(help="Models on this machine: list, pull, info, calibrate, export, remove.", no_args_is_help=True)
 
 IdArgument = Annotated[str, typer.Argument(help="organisation/name, also with @revision, or a folder.")]
 
@@ -102,6 +102,32 @@ def calibrate(
         raise InputNotFoundError(f"{texts} cannot be read as UTF-8 text ({error})") from error
     path = calibrate_model(id, sample, settings())
     RESULTS.print(f"kept in {path}; --dtype int8 uses it", markup=False)
+
+
+@app.command("export")
+def export(
+    id: IdArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="New folder.", show_default=False)],
+    float32: Annotated[bool, typer.Option(help="Write onnx/model.onnx.")] = True,
+    quantized: Annotated[bool, typer.Option(help="Write onnx/model_quantized.onnx, in 8 bits.")] = True,
+    json: JsonOption = False,
+) -> None:
+    """Write a model as a folder that Transformers.js loads in browsers and Node."""
+    from embedhub.cli.output import RESULTS, print_json
+    from embedhub.engine.export.repository import write_repository
+    from embedhub.models import find_model
+
+    forms = [form for form, wanted in ((OnnxForm.FLOAT32, float32), (OnnxForm.QUANTIZED, quantized)) if wanted]
+    written = write_repository(find_model(id, settings=settings()), output, settings(), forms)
+    if json:
+        print_json({"folder": str(output), "files": {str(path.relative_to(output)): _size(path) for path in written}})
+    else:
+        for path in written:
+            RESULTS.print(f"{_size(path):>12,}  {path}", markup=False)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
 
 
 @app.command("remove")

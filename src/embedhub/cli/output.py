@@ -4,14 +4,16 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from embedhub.datasets import Progress as EmbeddingProgress
+if TYPE_CHECKING:
+    # Not when it runs: what prints a line about a token needs no Parquet.
+    from embedhub.datasets import Progress as EmbeddingProgress
 
 # A pipe has no width: what goes into one is not wrapped.
 RESULTS = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
@@ -65,7 +67,7 @@ class EmbeddingBar:
         """Begin to count time now: what was before, such as loading a model, is no embedding."""
         self._started = time.monotonic()
 
-    def __call__(self, progress: EmbeddingProgress) -> None:
+    def __call__(self, progress: "EmbeddingProgress") -> None:
         """Show how far it is."""
         now = time.monotonic()
         elapsed = max(now - self._started, 1e-9)

@@ -71,7 +71,7 @@ def _flag(name: str) -> str:
 def _signature() -> inspect.Signature:
     """What Typer reads: `--model`, `--config` and a flag for every setting."""
     model = typer.Option(
-        help="Model to load first; the first is the default one. Can be given several times.",
+        help="Model to load first; the first is the default one. Can be given several times (EMBEDHUB_MODELS=A,B).",
         metavar="MODEL",
         show_default=False,
         rich_help_panel="Models",

@@ -1,4 +1,4 @@
-"""`embedhub token create`, `list` and `revoke`."""
+"""`embedhub token create`, `list`, `revoke` and `approve`."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,7 +12,7 @@ from embedhub.config import settings
 if TYPE_CHECKING:
     from embedhub.hub.accounts import Account, Accounts
 
-app = typer.Typer(help="Tokens of this machine's server: create, list, revoke.", no_args_is_help=True)
+app = typer.Typer(help="Tokens of this machine's server: create, list, revoke, approve.", no_args_is_help=True)
 
 
 class Scope(StrEnum):
@@ -46,7 +46,14 @@ def create(
     """Make a token and print it, this once: it is not kept. A server that runs knows it within a second."""
     from embedhub.cli.output import print_json, say
 
-    token, account = _accounts().create_token(user, str(scope), expires, name, rate=rate, daily_tokens=daily_tokens)
+    accounts = _accounts()
+    is_first = not accounts.list_tokens()
+    token, account = accounts.create_token(user, str(scope), expires, name, rate=rate, daily_tokens=daily_tokens)
+    if is_first:
+        say(
+            "the first token: from now on a server of this machine, also one that runs, asks everybody for a token "
+            "(--allow-anonymous lets others read)"
+        )
     if json:
         print_json(_fields(account) | {"token": token})
         return
@@ -80,6 +87,31 @@ def revoke(id: Annotated[int, typer.Argument(help="The token's number; `embedhub
 
     account = _accounts().revoke(id)
     RESULTS.print(f"revoked token {account.id} of {account.user}", markup=False)
+
+
+@app.command("approve")
+def approve(
+    code: Annotated[str, typer.Argument(help="The code that the program shows, such as BCDF-GHJK.")],
+    user: Annotated[str, typer.Option(help="Whose token it gets; a new name makes a new user.", show_default=False)],
+    scope: Annotated[Scope, typer.Option(help="What it may do; each holds those before it.")] = Scope.WRITE,
+    expires: Annotated[
+        float | None, typer.Option(metavar="DAYS", help="Days after which it stops working.", show_default=False)
+    ] = None,
+) -> None:
+    """Give a token to a program that asks for one with a code, such as `hf auth login` without a token."""
+    from embedhub.cli.output import RESULTS
+    from embedhub.hub.accounts import DATABASE
+    from embedhub.hub.database import Connections
+    from embedhub.hub.devices import Devices
+    from embedhub.hub.organisations import Organisations
+
+    connections = Connections(settings().home / DATABASE)
+    try:
+        owner = Organisations(connections).ensure_user(user)
+        Devices(connections).approve(code, owner, str(scope), expires)
+    finally:
+        connections.close()
+    RESULTS.print(f"approved {code} for {owner.name} ({scope})", markup=False)
 
 
 def _accounts() -> "Accounts":

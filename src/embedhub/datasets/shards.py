@@ -186,6 +186,22 @@ class Shard:
             rows = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
         return Vectors(matrix, rows.astype(np.int64) + self.starts[group])
 
+    def take(self, group: int, columns: Sequence[str], places: Sequence[int]) -> list[dict[str, Any]]:
+        """Some columns of some rows of one row group, as Python values.
+
+        Args:
+            group: of the file.
+            columns: their names.
+            places: of the rows in the group, in the order wanted.
+
+        Raises:
+            DatasetError: the file is broken.
+        """
+        table = self.read(group, columns)
+        with _parquet_errors(self.path):
+            # A table without columns has no rows.
+            return list(table.take(places).to_pylist()) if columns else [{} for _ in places]
+
     def read(self, group: int, columns: Sequence[str]) -> Any:
         """Some columns of one row group, as a pyarrow Table.
 

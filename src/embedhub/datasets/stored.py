@@ -19,6 +19,7 @@ from embedhub.datasets.columns import EMBEDDING_COLUMN
 from embedhub.datasets.folder import DatasetFolder
 from embedhub.datasets.provenance import Provenance
 from embedhub.datasets.shards import Rows, Shard, Vectors
+from embedhub.errors import ColumnError
 
 
 @dataclass(frozen=True)
@@ -107,16 +108,19 @@ class StoredDataset:
                 part = shard.vectors(group)
                 yield Vectors(part.matrix, part.rows + first)
 
-    def rows(self, indices: Sequence[int]) -> list[dict[str, Any]]:
-        """Rows by their number, counted from 0, in the order asked for, without their vectors.
+    def rows(self, indices: Sequence[int], columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """Rows by their number, counted from 0, in the order asked for.
 
         Args:
             indices: any order, any repetition.
+            columns: those to give; None are all but the vectors.
 
         Raises:
             IndexError: there is no such row.
+            ColumnError: there is no such column.
             DatasetError: a shard is broken.
         """
+        chosen = self.columns if columns is None else self.check_columns(columns)
         wanted: dict[tuple[int, int], list[int]] = defaultdict(list)
         for index in dict.fromkeys(map(int, indices)):
             wanted[self._row_group(index)].append(index)
@@ -124,10 +128,21 @@ class StoredDataset:
         for (number, group), members in wanted.items():
             shard = self.shards[number]
             first = self._starts[number] + shard.starts[group]
-            table = shard.read(group, self.columns).take([index - first for index in members])
-            found.update(zip(members, table.to_pylist(), strict=True))
+            found.update(zip(members, shard.take(group, chosen, [index - first for index in members]), strict=True))
         # A copy each, so that changing one of two equal indices' rows does not change the other.
         return [dict(found[int(index)]) for index in indices]
+
+    def check_columns(self, names: Sequence[str]) -> list[str]:
+        """The names of columns, each once; the vectors are one of them.
+
+        Raises:
+            ColumnError: there is no such column.
+        """
+        known = self.shards[0].schema.names
+        for name in names:
+            if name not in known:
+                raise ColumnError(f"the dataset has no column {name!r:.100}; it has: {', '.join(known)}")
+        return list(dict.fromkeys(names))
 
     @cached_property
     def _starts(self) -> list[int]:

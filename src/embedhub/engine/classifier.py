@@ -20,6 +20,7 @@ from embedhub.engine import scores
 from embedhub.engine.heads import load_head
 from embedhub.engine.inputs import as_inputs, as_texts, check_inputs, check_texts
 from embedhub.engine.load import EncoderRequest, load_encoder
+from embedhub.engine.options import KEPT_PARTS
 from embedhub.engine.packing import Job
 from embedhub.engine.tokenizer import PairTokenizer
 from embedhub.errors import SettingError, UnsupportedModelError
@@ -40,19 +41,25 @@ class PreparedInputs:
     Attributes:
         jobs: one an input.
         tokens: int64 [n], tokens of each whole input.
-        truncated: bool [n], whether only a part of it is read.
+        cut: bool [n, 2], whether only a part is read of its first text, and of its second.
     """
 
     jobs: Sequence[Job]
     tokens: NDArray[np.int64]
-    truncated: NDArray[np.bool_]
+    cut: NDArray[np.bool_]
+
+    @property
+    def truncated(self) -> NDArray[np.bool_]:
+        """Whether only a part of each input is read, bool [n]."""
+        return np.asarray(self.cut.any(axis=1), np.bool_)
 
 
 class Classifier:
     """One text classifier or cross-encoder, ready to run. Safe to call from several threads.
 
     Args:
-        name_or_path: an id such as `cross-encoder/ms-marco-MiniLM-L6-v2`, also with `@revision`, or a folder.
+        name_or_path: an id such as `cross-encoder/ms-marco-MiniLM-L6-v2`, also with `@revision`, or a folder, or what
+            `find_model` gave.
         revision: branch, tag or commit.
         dtype: auto, f32 or bf16; None takes the setting.
         threads: CPU threads; None takes the setting.
@@ -66,7 +73,7 @@ class Classifier:
 
     def __init__(
         self,
-        name_or_path: str | Path,
+        name_or_path: str | Path | ModelSpec,
         *,
         revision: str | None = None,
         dtype: str | None = None,
@@ -75,7 +82,8 @@ class Classifier:
         config: Settings | None = None,
     ) -> None:
         chosen = config or settings()
-        request = EncoderRequest(str(name_or_path), revision, dtype, threads, streams)
+        model = name_or_path if isinstance(name_or_path, ModelSpec) else str(name_or_path)
+        request = EncoderRequest(model, revision, dtype, threads, streams)
         ready = load_encoder(request, "classifier", PairTokenizer, chosen)
         self.encoder = ready.encoder
         self.spec: ModelSpec = ready.spec
@@ -113,26 +121,30 @@ class Classifier:
         """Longest input in tokens, special tokens and both texts of a pair included."""
         return self.spec.max_tokens
 
-    def prepare(self, inputs: Iterable[Any], first: int = 0) -> PreparedInputs:
+    def prepare(self, inputs: Iterable[Any], first: int = 0, *, keep: str | None = None) -> PreparedInputs:
         """What the encoder is to compute; the model's default prompt, if it has one, stands before each input.
 
         Args:
             inputs: strings and pairs of strings.
             first: number of the first one, for messages.
+            keep: `start` or `end`, the part of a long text that is read; None does as the repository says.
 
         Raises:
             TextTypeError: something that is neither a string nor a pair of strings; the message has its number.
+            SettingError: another part.
         """
+        if keep is not None and keep not in KEPT_PARTS:
+            raise SettingError(f"keep is {keep!r:.40}, which is not one of {', '.join(KEPT_PARTS)}")
         checked = check_inputs(inputs, first)
         if self._prompt:
             checked = [
                 self._prompt + each if isinstance(each, str) else (self._prompt + each[0], each[1]) for each in checked
             ]
-        tokenized = self.tokenizer.tokenize(checked)
+        tokenized = self.tokenizer.tokenize(checked, keep=keep)
         return PreparedInputs(
             jobs=[Job(each.ids, types=each.types) for each in tokenized],
             tokens=np.array([each.tokens for each in tokenized], np.int64),
-            truncated=np.array([each.truncated for each in tokenized], np.bool_),
+            cut=np.array([each.cut for each in tokenized], np.bool_).reshape(-1, 2),
         )
 
     def finish(self, pooled: Floats) -> Floats:

@@ -64,7 +64,7 @@ class Embedder:
     """One embedding model, loaded. Safe to call from several threads.
 
     Args:
-        name_or_path: an id, also with `@revision`, or a folder; empty takes the setting.
+        model: an id, also with `@revision`, or a folder, or a model that was found already; empty takes the setting.
         config: the settings.
         revision: branch, tag or commit.
         dtype: auto, f32, bf16 or int8; None takes the setting.
@@ -78,7 +78,7 @@ class Embedder:
 
     def __init__(
         self,
-        name_or_path: str,
+        model: str | ModelSpec,
         config: Settings,
         *,
         revision: str | None = None,
@@ -86,7 +86,7 @@ class Embedder:
         threads: int | None = None,
         streams: int | None = None,
     ) -> None:
-        request = EncoderRequest(name_or_path or config.model, revision, dtype, threads, streams)
+        request = EncoderRequest(model or config.model, revision, dtype, threads, streams)
         ready = load_encoder(request, "embedding", TextTokenizer, config)
         self.encoder = ready.encoder
         self.batch_size = config.batch_size

@@ -57,12 +57,16 @@ class Encoder:
         """How many packs are computed side by side."""
         return self.backend.lanes
 
-    def plan_arriving(self, jobs: Sequence[Job]) -> Pack:
-        """How jobs that arrived together are laid out: side by side where the backend can, else a row each."""
+    def prepare(self) -> None:
+        """Make ready for several packs at once, which else the first of them wait for. Holds back nothing."""
+        self.backend.prepare(tokens="max" in self._modes)
+
+    def plan_arriving(self, jobs: Sequence[Job]) -> list[Pack]:
+        """How jobs that arrived together are laid out: side by side where the backend can, else by length."""
         lengths = [len(job.ids) for job in jobs]
         if self.backend.packs_rows:
-            return packing.arrange(lengths, budget=self.pack_tokens)
-        return Pack(tuple((number,) for number in range(len(jobs))), packing.rounded_width(max(lengths)))
+            return [packing.arrange(lengths, budget=self.pack_tokens)]
+        return packing.plan_rows(lengths)
 
     def plan(self, jobs: Sequence[Job], *, mixed: bool = False, batch_size: int | None = None) -> list[Pack]:
         """How jobs that are all there are laid out: length-sorted batches, or `mixed` in packs in their own order."""

@@ -61,9 +61,12 @@ class Background:
 
 @dataclass(frozen=True)
 class EncoderRequest:
-    """What a caller says about a model and the machine; None takes the setting."""
+    """What a caller says about a model (its name, or itself where it was found already) and the machine.
 
-    name: str
+    None takes the setting.
+    """
+
+    model: str | ModelSpec
     revision: str | None = None
     dtype: str | None = None
     threads: int | None = None
@@ -97,7 +100,9 @@ def load_encoder(
     asked = request.dtype or config.dtype
     if asked not in DTYPES:
         raise SettingError(f"dtype {asked!r} is not one of {', '.join(DTYPES)}")
-    spec = find_model(request.name, revision=request.revision, settings=config)
+    spec = request.model
+    if not isinstance(spec, ModelSpec):
+        spec = find_model(spec, revision=request.revision, settings=config)
     require_kind(spec, kind)
     # Reading 90 MB for the checksum takes as long as compiling; both at once cost the longer one.
     check = Background(lambda: spec.weights_sha256)

@@ -19,7 +19,7 @@ from embedhub.engine.inputs import as_texts, check_texts
 from embedhub.engine.options import SENTENCES, TOKENS, EncodeOptions, OutputForm, check_place
 from embedhub.engine.tokenizer import TextTokenizer
 from embedhub.errors import SettingError
-from embedhub.models import position_capacity
+from embedhub.models import ModelSpec, position_capacity
 from embedhub.values import whole_number
 
 __all__ = ["Embeddings", "EncodeOptions", "Model", "PreparedTexts"]
@@ -33,7 +33,8 @@ class Model(Embedder):
     """One embedding model, ready to run. Safe to call from several threads.
 
     Args:
-        name_or_path: an id such as `sentence-transformers/all-MiniLM-L6-v2`, also with `@revision`, or a folder.
+        name_or_path: an id such as `sentence-transformers/all-MiniLM-L6-v2`, also with `@revision`, or a folder, or
+            what `find_model` gave.
         revision: branch, tag or commit.
         dtype: auto, f32, bf16 or int8; None takes the setting.
         threads: CPU threads; None takes the setting.
@@ -48,7 +49,7 @@ class Model(Embedder):
 
     def __init__(
         self,
-        name_or_path: str | Path | None = None,
+        name_or_path: str | Path | ModelSpec | None = None,
         *,
         revision: str | None = None,
         dtype: str | None = None,
@@ -59,7 +60,7 @@ class Model(Embedder):
     ) -> None:
         check_place(device)
         super().__init__(
-            str(name_or_path or ""),
+            name_or_path if isinstance(name_or_path, ModelSpec) else str(name_or_path or ""),
             config or settings(),
             revision=revision,
             dtype=dtype,

@@ -1,9 +1,9 @@
 """Which texts are computed together, and where their tokens lie. Pure: lengths and ids in, plans and arrays out.
 
-Two plans. `plan_sorted` is for jobs that have all their texts: texts of like length form a batch, a text a row, with
+Three plans. `plan_sorted` is for jobs that have all their texts: texts of like length form a batch, a text a row, with
 hardly any filler. `next_pack` is for mixed traffic: texts in order of arrival are laid side by side in a few rows of
-one width (sequence packing), so that nobody waits for a text of his own length. Both give `Pack`s, and `lay_out`
-turns a pack into the arrays that `graphs.layers` describes.
+one width (sequence packing), so that nobody waits for a text of his own length. `plan_rows` is for mixed traffic where
+a row holds one text only. All give `Pack`s, and `lay_out` turns a pack into the arrays that `graphs.layers` describes.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,10 @@ _ATTENTION_BALANCE = 768
 # Widths are rounded up to these steps, from that many tokens on. OpenVINO prepares code and memory for every shape that
 # it meets and keeps them: with all widths up to 256 that was half a gigabyte. The filler is 3 % on average.
 _STEPS = ((128, 16), (64, 8), (32, 4), (0, 2))
+
+
+# Tokens of filler that a row may have however short its text is: a batch costs something by itself.
+_FILLER_ALLOWED = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +102,24 @@ def plan_sorted(lengths: Sequence[int], *, batch_size: int, token_limit: int) ->
         packs.append(Pack(tuple((text,) for text in order[start : start + count]), width))
         start += count
     return packs
+
+
+def plan_rows(lengths: Sequence[int]) -> list[Pack]:
+    """Small batches of the few texts that arrived together, longest first, a text a row.
+
+    A batch ends where a row would be more than half filler, so that a long text does not make short ones long; but to
+    start another batch for a handful of tokens is not worth it.
+    """
+    packs: list[Pack] = []
+    rows: list[tuple[int, ...]] = []
+    width = 0
+    for text in sorted(range(len(lengths)), key=lambda text: (-lengths[text], text)):
+        if rows and width - lengths[text] > max(width // 2, _FILLER_ALLOWED):
+            packs.append(Pack(tuple(rows), width))
+            rows = []
+        width = width if rows else rounded_width(lengths[text])
+        rows.append((text,))
+    return [*packs, Pack(tuple(rows), width)]
 
 
 def next_pack(lengths: Sequence[int], *, budget: int, first: int = 0) -> Pack:

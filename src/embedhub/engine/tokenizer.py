@@ -5,21 +5,28 @@ tokens included; the caller decides whether to use the first or all of them. For
 and pairs of texts lose their ends. The caller always learns how many tokens there were.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
 
+from embedhub.engine.patience import go_on
 from embedhub.engine.spans import TokenSpans
 from embedhub.errors import InputError, ModelIntegrityError
 from embedhub.models import ModelSpec
 from embedhub.models.json_files import read_object, text
+
+# Inputs, and characters, that are given to the library at once: some milliseconds, during which nobody can give up.
+_LOT_INPUTS = 512
+_LOT_CHARACTERS = 100_000
+
+
+Given = TypeVar("Given", str, str | tuple[str, str])
 
 
 @dataclass(frozen=True)
@@ -48,13 +55,18 @@ class TokenizedInput:
         ids: one whole input, special tokens included.
         types: which text of the pair each token belongs to, 0 or 1; zeros where the model is not told.
         tokens: tokens of the whole text or pair, special tokens included.
-        truncated: whether it was cut.
+        cut: whether the first text lost tokens, and the second.
     """
 
     ids: list[int]
     types: list[int]
     tokens: int
-    truncated: bool
+    cut: tuple[bool, bool] = (False, False)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether any of it was cut."""
+        return any(self.cut)
 
 
 class ModelTokenizer:
@@ -71,7 +83,7 @@ class ModelTokenizer:
     def __init__(self, spec: ModelSpec, *, is_pair: bool) -> None:
         self.max_tokens = spec.max_tokens
         self._lower_case = spec.lower_case
-        self._tokenizer = _load(spec)
+        self._tokenizer = load_tokenizer(spec)
         self._tokenizer.no_padding()
         self.largest_id = max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
         self._special = self._tokenizer.num_special_tokens_to_add(is_pair=is_pair)
@@ -79,20 +91,23 @@ class ModelTokenizer:
             raise ModelIntegrityError(f"{spec.folder}: max_tokens {self.max_tokens} leaves no room for a text")
         self.filler = int(spec.config.get("pad_token_id") or 0)
 
-    def _encode(self, inputs: Sequence[str | tuple[str, str]], tokenizer: Tokenizer) -> list[Any]:
-        prepared = [_each(str.lower, given) for given in inputs] if self._lower_case else list(inputs)
-        try:
-            encodings: list[Any] = tokenizer.encode_batch_fast(prepared)
-        except TypeError:
-            # Half a surrogate pair is no character and cannot become UTF-8.
-            encodings = tokenizer.encode_batch_fast([_each(without_lone_surrogates, each) for each in prepared])
-        return encodings
+    def _encode(self, inputs: Sequence[str | tuple[str, str]], tokenizer: Tokenizer) -> Iterator[Any]:
+        for lot in _lots(inputs):
+            prepared = [_each(str.lower, given) for given in lot] if self._lower_case else lot
+            try:
+                yield from tokenizer.encode_batch_fast(prepared)
+            except TypeError:
+                # Half a surrogate pair is no character and cannot become UTF-8.
+                yield from tokenizer.encode_batch_fast([_each(without_lone_surrogates, each) for each in prepared])
 
     def spans(self, texts: Sequence[str], *, add_special_tokens: bool = True) -> list[TokenSpans]:
         """Every token of each whole text with its place; nothing is cut."""
         whole = [without_lone_surrogates(text.lower() if self._lower_case else text) for text in texts]
-        encodings = self._cutting_nothing.encode_batch(whole, add_special_tokens=add_special_tokens)
-        return [TokenSpans(text, encoding) for text, encoding in zip(whole, encodings, strict=True)]
+        found: list[TokenSpans] = []
+        for lot in _lots(whole):
+            encodings = self._cutting_nothing.encode_batch(lot, add_special_tokens=add_special_tokens)
+            found += [TokenSpans(text, encoding) for text, encoding in zip(lot, encodings, strict=True)]
+        return found
 
     def decode(self, inputs: Sequence[Sequence[int]], *, skip_special_tokens: bool = True) -> list[str]:
         """The texts that token ids stand for, as far as a vocabulary without capitals or spaces can tell.
@@ -203,6 +218,9 @@ class TextTokenizer(ModelTokenizer):
 class PairTokenizer(ModelTokenizer):
     """The tokenizer of a classifier, for texts and pairs of texts. Long ones are cut as transformers does.
 
+    Attributes:
+        gives_types: whether the model is told which text of a pair a token belongs to.
+
     Raises:
         ModelIntegrityError: no tokenizer file, or one that cannot be read.
     """
@@ -213,33 +231,39 @@ class PairTokenizer(ModelTokenizer):
         self._tokenizer.no_truncation()
         path = spec.folder / "tokenizer_config.json"
         settings = read_object(path)
-        self._keeps_end = text(settings, "truncation_side", path) == "left"
-        self._gives_types = _gives_types(settings)
+        self._usual_keep = "end" if text(settings, "truncation_side", path) == "left" else "start"
+        self.gives_types = _gives_types(settings)
 
-    def tokenize(self, inputs: Sequence[str | tuple[str, str]]) -> list[TokenizedInput]:
-        """Token ids and types of each text or pair."""
-        return [self._input(encoding) for encoding in self._encode(inputs, self._tokenizer)]
+    def tokenize(self, inputs: Sequence[str | tuple[str, str]], *, keep: str | None = None) -> list[TokenizedInput]:
+        """Token ids and types of each text or pair.
 
-    def _input(self, encoding: Any) -> TokenizedInput:
+        Args:
+            inputs: the texts and pairs.
+            keep: `start` or `end`: which part of a long text stays; None does as the tokenizer's settings say.
+        """
+        chosen = keep or self._usual_keep
+        return [self._input(encoding, chosen) for encoding in self._encode(inputs, self._tokenizer)]
+
+    def _input(self, encoding: Any, keep: str) -> TokenizedInput:
         ids: list[int] = encoding.ids
-        types: list[int] = encoding.type_ids if self._gives_types else [0] * len(ids)
+        types: list[int] = encoding.type_ids if self.gives_types else [0] * len(ids)
         if len(ids) > self.max_tokens:
-            kept = self._kept(encoding).tolist()
-            return TokenizedInput([ids[place] for place in kept], [types[place] for place in kept], len(ids), True)
+            kept, cut = self._kept(encoding, keep)
+            return TokenizedInput([ids[place] for place in kept], [types[place] for place in kept], len(ids), cut)
         if not ids:
             # An empty text, and a tokenizer without special tokens.
-            return TokenizedInput([self.filler], [0], 0, False)
-        return TokenizedInput(ids, types, len(ids), False)
+            return TokenizedInput([self.filler], [0], 0)
+        return TokenizedInput(ids, types, len(ids))
 
-    def _kept(self, encoding: Any) -> NDArray[np.int64]:
-        """The places of an input's tokens that stay."""
+    def _kept(self, encoding: Any, keep: str) -> tuple[list[int], tuple[bool, bool]]:
+        """The places of an input's tokens that stay, and which of its texts lost some."""
         texts = np.array([-1 if each is None else each for each in encoding.sequence_ids])
         stays = texts < 0
         places = [np.flatnonzero(texts == number) for number in (0, 1)]
         lengths = kept_lengths(len(places[0]), len(places[1]), self.max_tokens - int(stays.sum()))
         for own, length in zip(places, lengths, strict=True):
-            stays[own[len(own) - length :] if self._keeps_end else own[:length]] = True
-        return np.flatnonzero(stays)
+            stays[own[len(own) - length :] if keep == "end" else own[:length]] = True
+        return np.flatnonzero(stays).tolist(), (lengths[0] < len(places[0]), lengths[1] < len(places[1]))
 
 
 def kept_lengths(first: int, second: int, room: int) -> tuple[int, int]:
@@ -254,6 +278,22 @@ def kept_lengths(first: int, second: int, room: int) -> tuple[int, int]:
     if shorter + longer > room:
         shorter, longer = room // 2, room - room // 2
     return (shorter, longer) if first <= second else (longer, shorter)
+
+
+def _lots(inputs: Sequence[Given]) -> Iterator[list[Given]]:
+    """The inputs, some at a time, for as long as anybody waits for them."""
+    lot: list[Given] = []
+    characters = 0
+    for given in inputs:
+        lot.append(given)
+        characters += len(given) if isinstance(given, str) else len(given[0]) + len(given[1])
+        if len(lot) == _LOT_INPUTS or characters >= _LOT_CHARACTERS:
+            go_on()
+            yield lot
+            lot, characters = [], 0
+    if lot:
+        go_on()
+        yield lot
 
 
 def _each(change: Callable[[str], str], given: str | tuple[str, str]) -> str | tuple[str, str]:
@@ -277,7 +317,12 @@ def without_lone_surrogates(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _load(spec: ModelSpec) -> Tokenizer:
+def load_tokenizer(spec: ModelSpec) -> Tokenizer:
+    """The tokenizer in a model's folder, as the tokenizers library has it.
+
+    Raises:
+        ModelIntegrityError: no tokenizer file, or one that cannot be read.
+    """
     path = spec.folder / "tokenizer.json"
     vocabulary = spec.folder / "vocab.txt"
     if path.is_file():

@@ -70,6 +70,6 @@ def _spec(lines: Iterable[str]) -> GitIgnoreSpec:
 
 def _escaped(path: str) -> str:
     """A path as a pattern that fits nothing else."""
-    escaped = "".join(f"[{character}]" if character in "*?[" else character for character in path)
+    escaped = "".join(f"\\{character}" if character in "*?[\\" else character for character in path)
     escaped = escaped.replace(" ", "[[:space:]]")
     return escaped if "/" in path else f"/{escaped}"

@@ -4,20 +4,26 @@ Knows bytes and their hash: a file is in the store only once it was read to its 
 to know whose it is and under which name; that a file is here opens it to nobody (`holdings`).
 
     lfs/ab/cd/abcd…   the files
-    tmp/              what is on its way
+    tmp/              what is on its way; locked while a file gets its name, and by who takes one away
 """
 
+import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from embedhub.errors import HubContentError
+from embedhub.hub.locks import alone, at_work
 from embedhub.hub.pointers import SHA256
 from embedhub.hub.staging import Piece, StagedFile, Staging, hub_storage_errors, sync_folders
+
+# Who gives files their names holds the lock for an instant.
+_WAIT_SECONDS = 2.0
 
 
 class BlobWriter:
@@ -157,11 +163,38 @@ class BlobStore:
                     if SHA256.fullmatch(name) and name.startswith(first + second):
                         yield name
 
+    def remove_unless(self, sha256: str, is_held: Callable[[str], bool], older_than_seconds: float) -> int | None:
+        """Forget a file that nobody has sent for so long and nobody holds; gives its bytes, None if it stays.
+
+        While that is decided nobody can keep the file anew: who sends it either does so before, and it is young, or
+        after, and it is written again.
+
+        Args:
+            sha256: of the file.
+            is_held: asked at the last moment.
+            older_than_seconds: by the file's time.
+        """
+        path = self.path(sha256)
+        with hub_storage_errors():
+            self.staging.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with alone(self.staging.folder, _WAIT_SECONDS) as is_alone, contextlib.suppress(FileNotFoundError):
+                found = path.lstat()
+                old = time.time() - found.st_mtime > older_than_seconds
+                if is_alone and old and not is_held(sha256):
+                    path.unlink()
+                    return found.st_size
+        return None
+
     def keep(self, staged: StagedFile, sha256: str) -> Path:
         """Take over a file whose bytes were hashed; one that is here already stays, and counts as new."""
         path = self.path(sha256)
-        if not (self.size(sha256) == staged.size and self._renew(path)):
-            staged.keep(path, self.root)
+        staged.sync()
+        with hub_storage_errors(), at_work(self.staging.folder):
+            renewed = self.size(sha256) == staged.size and self._renew(path)
+            if not renewed:
+                staged.keep(path, self.root, durable=False)
+        with hub_storage_errors():
+            sync_folders(path, self.root)
         return path
 
     def _renew(self, path: Path) -> bool:
@@ -171,7 +204,6 @@ class BlobStore:
                 os.utime(path)
             except FileNotFoundError:
                 return False
-            sync_folders(path, self.root)
         return True
 
 

@@ -113,12 +113,15 @@ def _changes(
         path = check_path(operation.path)
         if isinstance(operation, AddFile):
             changes[path] = operation.blob, FILE
+            pointer = git.pointer(operation.blob)
+            if pointer is not None and size_of(pointer.sha256) != pointer.size:
+                raise _never_sent(pointer.sha256, path)
             if path == ATTRIBUTES:
                 attributes = git.read_text_of(operation.blob)
         elif isinstance(operation, AddLargeFile):
             size = size_of(operation.sha256)
             if size is None:
-                raise HubContentError(f"LFS pointer pointed to a file that does not exist: {operation.sha256} ({path})")
+                raise _never_sent(operation.sha256, path)
             changes[path] = git.write_blob(bytes(Pointer(operation.sha256, size))), FILE
             large.append(path)
         else:
@@ -130,6 +133,11 @@ def _changes(
     if missing:
         changes[ATTRIBUTES] = git.write_blob(with_large_files(attributes, missing).encode()), FILE
     return changes
+
+
+def _never_sent(sha256: str, path: str) -> HubContentError:
+    # In the words of the Hugging Face Hub.
+    return HubContentError(f"LFS pointer pointed to a file that does not exist: {sha256} ({path}): send it first")
 
 
 def _delete(git: GitRepository, base: str, path: str, folder: bool, changes: dict[str, tuple[str, int] | None]) -> None:

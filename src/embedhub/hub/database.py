@@ -113,6 +113,19 @@ _STEPS: tuple[tuple[str, ...], ...] = (
             FOREIGN KEY (repository, num) REFERENCES discussions ON DELETE CASCADE
         ) STRICT, WITHOUT ROWID""",
     ),
+    (
+        # Clients that wait until somebody says who they are.
+        """CREATE TABLE devices (
+            sha256 BLOB NOT NULL PRIMARY KEY,
+            code TEXT NOT NULL UNIQUE,
+            address TEXT NOT NULL,
+            expires_at REAL NOT NULL,
+            asked_at REAL NOT NULL,
+            user TEXT NOT NULL DEFAULT '',
+            scope TEXT NOT NULL DEFAULT '',
+            token_days REAL
+        ) STRICT, WITHOUT ROWID""",
+    ),
 )
 
 

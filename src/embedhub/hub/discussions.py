@@ -18,8 +18,10 @@ from embedhub.hub import merging
 from embedhub.hub.access import Action, Actor, demand, may
 from embedhub.hub.database import Connections
 from embedhub.hub.discussion_rows import Discussion, Event
-from embedhub.hub.git import MAIN, Commit, GitRepository
+from embedhub.hub.git import MAIN, GitRepository
+from embedhub.hub.history import Commit
 from embedhub.hub.pull_requests import has_open, number_of, why_not
+from embedhub.hub.reading import GitReader
 from embedhub.hub.repositories import Repository
 
 _LONGEST_TITLE = 200
@@ -81,7 +83,7 @@ class Discussions:
                 limit=limit,
             )
 
-    def events(self, git: GitRepository, repository: Repository, discussion: Discussion) -> list[Event]:
+    def events(self, git: GitReader, repository: Repository, discussion: Discussion) -> list[Event]:
         """What happened, oldest first; of a pull request its commits too."""
         with self._connections.read() as database:
             events = rows.events(database, repository, discussion.number)
@@ -92,7 +94,7 @@ class Discussions:
         return events[:1] + sorted(events[1:], key=lambda event: event.created_at)
 
     @staticmethod
-    def heads(git: GitRepository, discussion: Discussion) -> tuple[str, str] | None:
+    def heads(git: GitReader, discussion: Discussion) -> tuple[str, str] | None:
         """Commits that a pull request and its branch stand for, while both are there and it is not merged."""
         if not discussion.is_pull_request or discussion.status == "merged":
             return None

@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator
 from embedhub.errors import RepositoryNotFoundError
 from embedhub.hub.database import Connections
 
+# A link that was made or renewed so short a time ago need not be renewed: that is a write to the disk.
+RENEWED_SECONDS = 600.0
+
 # Of one statement; the files of a repository may be many.
 _FETCHED_ROWS = 1000
 
@@ -56,15 +59,59 @@ class Holdings:
             ).fetchone()
         return None if row is None else int(row[0])
 
+    def renew(self, repository: str, sha256s: Iterable[str]) -> dict[str, int]:
+        """Sizes of those files that the repository holds. They count as new from now on, for `older_than`.
+
+        Whoever lets something refer to a file, or tells a client that it need not be sent, asks this before: from then
+        on `unlink_old` spares it for as long as that takes.
+        """
+        held: dict[str, int] = {}
+        old = []
+        now = time.time()
+        with self._connections.read() as database:
+            for sha256 in dict.fromkeys(sha256s):
+                row = database.execute(
+                    "SELECT size, linked_at FROM links WHERE repository = ? AND sha256 = ?", (repository, sha256)
+                ).fetchone()
+                if row is None:
+                    continue
+                held[sha256] = int(row[0])
+                if row[1] < now - RENEWED_SECONDS:
+                    old.append(sha256)
+        if old:
+            with self._connections.write() as database:
+                for sha256 in old:
+                    renewed = database.execute(
+                        "UPDATE links SET linked_at = ? WHERE repository = ? AND sha256 = ?", (now, repository, sha256)
+                    )
+                    if not renewed.rowcount:
+                        del held[sha256]
+        return held
+
     def of(self, repository: str) -> dict[str, int]:
         """The files that a repository holds: size by sha256."""
         with self._connections.read() as database:
             return dict(database.execute("SELECT sha256, size FROM links WHERE repository = ?", (repository,)))
 
+    def since(self, repository: str) -> dict[str, tuple[int, float]]:
+        """The files that a repository holds, oldest first: size, and since when (seconds since 1970), by sha256."""
+        with self._connections.read() as database:
+            rows = database.execute(
+                "SELECT sha256, size, linked_at FROM links WHERE repository = ? ORDER BY linked_at, sha256",
+                (repository,),
+            )
+            return {sha256: (size, since) for sha256, size, since in rows}
+
     def is_held(self, sha256: str) -> bool:
         """Whether any repository holds the file."""
         with self._connections.read() as database:
             return database.execute("SELECT 1 FROM links WHERE sha256 = ?", (sha256,)).fetchone() is not None
+
+    def holders(self, sha256: str) -> list[str]:
+        """The repositories that hold a file, by uuid."""
+        with self._connections.read() as database:
+            rows = database.execute("SELECT repository FROM links WHERE sha256 = ? ORDER BY repository", (sha256,))
+            return [uuid for (uuid,) in rows]
 
     def all(self) -> Iterator[tuple[str, int]]:
         """Every file that is held, once, in order: sha256 and size. Links may change meanwhile."""
@@ -97,6 +144,22 @@ class Holdings:
             database.executemany(
                 "DELETE FROM links WHERE repository = ? AND sha256 = ?", [(repository, sha256) for sha256 in sha256s]
             )
+
+    def unlink_old(self, repository: str, sha256s: Iterable[str], seconds: float) -> int:
+        """As `unlink`, those alone that it has still held for so long, now; gives how many that were.
+
+        Args:
+            repository: its uuid.
+            sha256s: of `older_than`, some time ago.
+            seconds: far more than `RENEWED_SECONDS`.
+        """
+        before = time.time() - seconds
+        with self._connections.write() as database:
+            removed = database.executemany(
+                "DELETE FROM links WHERE repository = ? AND sha256 = ? AND linked_at < ?",
+                [(repository, sha256, before) for sha256 in sha256s],
+            )
+            return max(removed.rowcount, 0)
 
     def unlink_repository(self, repository: str) -> None:
         """Let a repository hold nothing. One that is deleted needs no such call."""

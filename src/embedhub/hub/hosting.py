@@ -5,11 +5,11 @@ Knows the order in which parts are changed. Refuses to know HTTP.
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from embedhub.errors import HubError
+from embedhub.errors import EntryNotFoundError, HubConflictError, HubContentError, HubError, RepositoryNotFoundError
 from embedhub.hub.access import Action, Actor, demand, demand_namespace, repository_not_found
 from embedhub.hub.accounts import DATABASE
 from embedhub.hub.attributes import NEW_REPOSITORY
@@ -19,15 +19,21 @@ from embedhub.hub.database import Connections
 from embedhub.hub.discussions import Discussions
 from embedhub.hub.git import GitRepository
 from embedhub.hub.holdings import Holdings
+from embedhub.hub.locks import alone, at_work, remove_stale_locks
 from embedhub.hub.multipart import PartUploads
-from embedhub.hub.names import Kind, RepositoryName, repository_name
+from embedhub.hub.names import Kind, RepositoryName, check_namespace, repository_name
 from embedhub.hub.organisations import Organisations
+from embedhub.hub.reading import GitReader
 from embedhub.hub.repositories import Repositories, Repository
 from embedhub.hub.signing import Signer
 from embedhub.hub.transport import Transport
+from embedhub.hub.trees import Entry
 from embedhub.hub.xet_store import XetStore
 
 FOLDER = "hub"
+
+# How long a start waits for a push whose server was killed: it ends as soon as it misses its other end.
+_LOCK_SECONDS = 5.0
 
 
 class Hub:
@@ -114,6 +120,7 @@ class Hub:
             ForbiddenError: not in that namespace.
         """
         name: RepositoryName = repository_name(kind, id)
+        check_namespace(name.namespace)
         demand_namespace(actor, name.namespace)
         if actor.is_administrator and self.organisations.find(name.namespace) is None:
             self.organisations.ensure_user(name.namespace)
@@ -124,16 +131,50 @@ class Hub:
 
         return self.repositories.create(name, fill, visibility=visibility, sdk=sdk)
 
+    def move(self, actor: Actor, repository: Repository, to: str) -> Repository:
+        """Give a repository another name, perhaps in another namespace; the old one leads there.
+
+        Raises:
+            HubNameError: an impossible name, or there is no such namespace.
+            HubConflictError: there is one of that name.
+            ForbiddenError: the actor may not make repositories there.
+        """
+        name = repository_name(repository.kind, to)
+        check_namespace(name.namespace)
+        demand_namespace(actor, name.namespace)
+        return self.repositories.move(repository, name)
+
     # -- files
 
     def demand_reference(self, actor: Actor, repository: Repository, reference: str) -> None:
         """Nothing, if the actor may move that branch or pull request; errors as of `Discussions.demand_change`."""
         self.discussions.demand_change(actor, repository, reference)
 
+    def large_file(self, repository: Repository, entry: Entry) -> Path:
+        """Where a large file lies, if the repository holds it: a pointer alone opens nothing.
+
+        Args:
+            repository: whose file it is.
+            entry: of a file with a pointer.
+
+        Raises:
+            EntryNotFoundError: it was never uploaded.
+            HubContentError: it is missing.
+        """
+        assert entry.pointer is not None
+        if self.holdings.holds(repository.uuid, entry.pointer.sha256) != entry.pointer.size:
+            raise EntryNotFoundError(f"Entry not found: the large file behind {entry.path[:300]} was never uploaded")
+        path = self.blobs.path(entry.pointer.sha256)
+        if not path.is_file():
+            raise HubContentError(
+                f"the large file behind {entry.path[:300]} is missing; `embedhub hub check` tells more"
+            )
+        return path
+
     @contextmanager
-    def open(self, repository: Repository) -> Iterator[GitRepository]:
+    def open(self, repository: Repository) -> Iterator[GitReader]:
         """Its git repository, to read."""
-        with GitRepository(self.repositories.folder(repository)) as git:
+        with GitReader(self.repositories.folder(repository)) as git:
             yield git
 
     @contextmanager
@@ -141,5 +182,47 @@ class Hub:
         """Its git repository, to change: one thread at a time. Other processes are held off by git's own locks."""
         with self._locks_lock:
             lock = self._locks.setdefault(repository.uuid, threading.Lock())
-        with lock, GitRepository(self.repositories.folder(repository)) as git:
+        with lock, self.at_work(repository), GitRepository(self.repositories.folder(repository)) as git:
             yield git
+
+    @contextmanager
+    def at_work(self, repository: Repository) -> Iterator[int]:
+        """Whoever writes to its git repository does so inside this; gives a descriptor for children that do.
+
+        Raises:
+            RepositoryNotFoundError: its folder is not there.
+        """
+        with ExitStack() as stack:
+            try:
+                descriptor = stack.enter_context(at_work(self.repositories.folder(repository)))
+            except FileNotFoundError as error:
+                raise RepositoryNotFoundError(
+                    "Repository not found: its files are gone. If it was not deleted, `embedhub hub check` tells more"
+                ) from error
+            yield descriptor
+
+    # -- keeping
+
+    @contextmanager
+    def maintenance(self) -> Iterator[None]:
+        """One process at a time: whoever removes garbage, or copies what must not be removed meanwhile.
+
+        Raises:
+            HubConflictError: another one is at it.
+        """
+        with alone(self.root) as is_alone:
+            if not is_alone:
+                raise HubConflictError("`embedhub hub gc` or `hub backup` is at work on this folder: wait for its end")
+            yield
+
+    def start(self) -> int:
+        """Clear away what killed processes have left in the way of living ones; gives how many things that were.
+
+        Several servers may share a home: what is removed is known to belong to none of them.
+        """
+        if not self.root.is_dir():
+            return 0
+        removed = self.blobs.staging.clean()
+        for folder in self.repositories.root.glob("??/*.git"):
+            removed += remove_stale_locks(folder, _LOCK_SECONDS)
+        return removed

@@ -12,7 +12,9 @@ import pygit2
 from pygit2.enums import DeltaStatus, SortMode
 
 from embedhub.errors import HubConflictError, StaleParentError
-from embedhub.hub.git import Commit, GitRepository
+from embedhub.hub.git import GitRepository
+from embedhub.hub.history import Commit
+from embedhub.hub.reading import GitReader
 
 # Shown of a pull request.
 _MOST_COMMITS = 1000
@@ -31,14 +33,14 @@ class Merge:
     brought: tuple[Commit, ...]
 
 
-def commits(git: GitRepository, head: str, target: str) -> list[Commit]:
+def commits(git: GitReader, head: str, target: str) -> list[Commit]:
     """Commits that led to a head and not to the target, oldest first."""
     walker = git.repository.walk(pygit2.Oid(hex=head), SortMode.TOPOLOGICAL | SortMode.REVERSE)
     walker.hide(pygit2.Oid(hex=target))
     return [git.read_commit(str(commit.id)) for commit in islice(walker, _MOST_COMMITS)]
 
 
-def difference(git: GitRepository, head: str, target: str) -> str:
+def difference(git: GitReader, head: str, target: str) -> str:
     """What a head changed since it left the target, as `git diff` writes it; what is too long is left out and said."""
     repository = git.repository
     base = _base(git, head, target)
@@ -57,7 +59,7 @@ def difference(git: GitRepository, head: str, target: str) -> str:
     return "".join(parts)
 
 
-def conflicts(git: GitRepository, head: str, target: str) -> list[str]:
+def conflicts(git: GitReader, head: str, target: str) -> list[str]:
     """Paths that both sides changed, each in its own way."""
     return _conflicts(_merged(git, head, target))
 
@@ -118,13 +120,13 @@ def _merge(git: GitRepository, head: str, reference: str, target: str, message: 
     return git.commit(reference, tree, (target, head), message, author, expected=target)
 
 
-def _base(git: GitRepository, head: str, target: str) -> str | None:
+def _base(git: GitReader, head: str, target: str) -> str | None:
     """Hash of the last commit that both have; None if they share nothing."""
     found: Any = git.repository.merge_base(pygit2.Oid(hex=target), pygit2.Oid(hex=head))
     return None if found is None else str(found)
 
 
-def _merged(git: GitRepository, head: str, target: str) -> pygit2.Index:
+def _merged(git: GitReader, head: str, target: str) -> pygit2.Index:
     return git.repository.merge_commits(pygit2.Oid(hex=target), pygit2.Oid(hex=head))
 
 

@@ -140,8 +140,8 @@ class PartUploads:
         """Forget an upload and its parts."""
         shutil.rmtree(self._of(upload), ignore_errors=True)
 
-    def expire(self, seconds: float) -> int:
-        """Forget the uploads that got no part for so long; gives how many that were."""
+    def expire(self, seconds: float, *, remove: bool = True) -> int:
+        """Forget the uploads that got no part for so long, or only count them; gives how many that were."""
         expired = 0
         with contextlib.suppress(FileNotFoundError):
             for folder in self._folder.iterdir():
@@ -149,7 +149,8 @@ class PartUploads:
                     continue
                 with contextlib.suppress(FileNotFoundError):
                     if time.time() - folder.stat().st_mtime > seconds:
-                        shutil.rmtree(folder, ignore_errors=True)
+                        if remove:
+                            shutil.rmtree(folder, ignore_errors=True)
                         expired += 1
         return expired
 

@@ -21,6 +21,9 @@ from embedhub.hub.organisations import VISIBILITIES
 
 GATES = ("", "auto", "manual")
 
+# The end of a folder's name that is about to be gone.
+_REMOVED = ".removed"
+
 
 @dataclass(frozen=True, slots=True)
 class Repository:
@@ -92,7 +95,8 @@ class Repositories:
         namespace, _, name = id.partition("/")
         with self._connections.read() as database:
             row = database.execute(
-                f"{_SELECT} WHERE kind = ? AND users.name = ? AND repositories.name = ?", (kind, namespace, name)
+                f"{_SELECT} WHERE repositories.kind = ? AND users.name = ? AND repositories.name = ?",
+                (kind, namespace, name),
             ).fetchone()
             if row is None:
                 row = database.execute(
@@ -166,6 +170,7 @@ class Repositories:
             fill(folder)
             # The row is what makes it one: a folder without a row is swept up later.
             with self._connections.write() as database:
+                _take(database, name)
                 database.execute(
                     "INSERT INTO repositories (uuid, kind, namespace_id, name, visibility, gated, created_at, sdk)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -182,7 +187,11 @@ class Repositories:
         """Remove it: at once for everybody, its folder after that."""
         with self._connections.write() as database:
             database.execute("DELETE FROM repositories WHERE uuid = ?", (repository.uuid,))
-        shutil.rmtree(self.folder(repository), ignore_errors=True)
+        folder = self.folder(repository)
+        removed = folder.with_suffix(_REMOVED)
+        with suppress(OSError):
+            folder.rename(removed)
+        shutil.rmtree(removed, ignore_errors=True)
 
     def move(self, repository: Repository, to: RepositoryName) -> Repository:
         """Give it another name; the old one leads to it until somebody takes it.
@@ -205,6 +214,8 @@ class Repositories:
                     " ON CONFLICT DO UPDATE SET repository = excluded.repository",
                     (repository.kind, repository.id, repository.uuid),
                 )
+                # Last, so that another spelling of the same name leads nowhere.
+                _take(database, to)
         except sqlite3.IntegrityError as error:
             raise _conflict(to) from error
         return replace(repository, namespace=namespace[1], name=to.name)
@@ -242,21 +253,18 @@ class Repositories:
         return found is not None
 
     def orphans(self) -> Iterator[Path]:
-        """Folders of repositories that are not in the database: what was killed while it was made or removed."""
-        known = {repository.uuid for repository in self.all()}
-        for folder in self.root.glob("??/*.git"):
-            if folder.stem not in known:
-                yield folder
+        """Folders of repositories that are not in the database.
 
-    def sweep(self, older_than_seconds: float) -> int:
-        """Remove orphans that nobody can be making any more; gives how many."""
-        swept = 0
-        for folder in self.orphans():
-            with suppress(OSError):
-                if time.time() - folder.stat().st_mtime > older_than_seconds:
-                    shutil.rmtree(folder)
-                    swept += 1
-        return swept
+        Killed while they were made or removed; or the database is not the one under which they were made.
+        """
+        # Folders first: one that is made meanwhile has its row by the time the rows are read, or is very young.
+        folders = list(self.root.glob("??/*.git"))
+        known = {repository.uuid for repository in self.all()}
+        return (folder for folder in folders if folder.stem not in known)
+
+    def removed(self) -> list[Path]:
+        """Folders whose removal was begun."""
+        return list(self.root.glob(f"??/*{_REMOVED}"))
 
 
 def _taken(database: sqlite3.Connection, name: RepositoryName) -> bool:
@@ -266,6 +274,11 @@ def _taken(database: sqlite3.Connection, name: RepositoryName) -> bool:
         (name.kind, name.namespace, name.name),
     ).fetchone()
     return row is not None
+
+
+def _take(database: sqlite3.Connection, name: RepositoryName) -> None:
+    """A name that is given again leads no more to who had it before."""
+    database.execute("DELETE FROM former_names WHERE kind = ? AND id = ?", (name.kind, str(name)))
 
 
 def _conflict(name: RepositoryName) -> HubError:

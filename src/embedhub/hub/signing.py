@@ -20,7 +20,7 @@ from embedhub.storage import sync
 
 Claim = str | int
 
-_SECRET = "signing.key"
+SECRET = "signing.key"
 _SECRET_BYTES = 32
 
 # A link has to fit into a line of HTTP, with room for the rest of it.
@@ -48,7 +48,7 @@ class Signer:
         Raises:
             HubStorageError: the folder cannot be written, or the file cannot be read or is damaged.
         """
-        path = home / _SECRET
+        path = home / SECRET
         with hub_storage_errors():
             if not path.exists():
                 _make_secret(path)
@@ -92,6 +92,10 @@ class Signer:
         if time.time() >= expires:
             raise SignatureError("this link or token has expired: ask for a new one")
         return claims
+
+    def mark(self, purpose: str, text: str) -> str:
+        """What only this server can say of a text; always the same."""
+        return self._signature(f"mark {purpose}", _encode(text.encode()))
 
     def _signature(self, purpose: str, payload: str) -> str:
         # A zero byte is in no payload, so purpose and payload cannot be cut apart elsewhere.

@@ -74,6 +74,11 @@ class StagedFile:
         with hub_storage_errors():
             return os.pread(self._file.fileno(), count, offset)
 
+    def sync(self) -> None:
+        """Make the bytes survive a power cut; the name is another matter."""
+        with hub_storage_errors():
+            os.fsync(self._file.fileno())
+
     def keep(self, target: Path, base: Path, *, durable: bool = True) -> None:
         """Give the file its name, in a folder that is made if need be; whatever has that name is replaced.
 
@@ -133,8 +138,8 @@ class Staging:
                 # Whoever cleans came between the two calls.
                 os.close(descriptor)
 
-    def clean(self) -> int:
-        """Remove what dead processes have left; gives how many files that were."""
+    def clean(self, *, remove: bool = True) -> int:
+        """Remove what dead processes have left, or only count it; gives how many files that were."""
         removed = 0
         with hub_storage_errors():
             for path in self.folder.glob(f"{_PREFIX}*"):
@@ -147,7 +152,8 @@ class Staging:
                 except BlockingIOError:
                     continue
                 else:
-                    path.unlink(missing_ok=True)
+                    if remove:
+                        path.unlink(missing_ok=True)
                     removed += 1
                 finally:
                     os.close(descriptor)

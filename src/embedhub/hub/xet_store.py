@@ -187,18 +187,20 @@ class XetStore:
         """Forget all xorbs of a repository, as when it is deleted."""
         shutil.rmtree(self._repository(repository), ignore_errors=True)
 
-    def expire(self) -> int:
-        """Forget the epochs that are over, of all repositories; gives how many that were."""
+    def expire(self, *, remove: bool = True) -> int:
+        """Forget the epochs that are over, of all repositories, or only count them; gives how many that were."""
         expired = 0
         with contextlib.suppress(FileNotFoundError):
             for repository in self._folder.iterdir():
                 for epoch in _epochs_in(repository):
                     if time.time() - _begun(epoch) > EPOCH_SECONDS + GRACE_SECONDS:
-                        shutil.rmtree(repository / epoch, ignore_errors=True)
+                        if remove:
+                            shutil.rmtree(repository / epoch, ignore_errors=True)
                         expired += 1
-                with contextlib.suppress(OSError):
-                    # Refused while there is something in it.
-                    repository.rmdir()
+                if remove:
+                    with contextlib.suppress(OSError):
+                        # Refused while there is something in it.
+                        repository.rmdir()
         return expired
 
     def _begin_epoch(self, repository: str, owner: str) -> str:

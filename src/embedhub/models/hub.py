@@ -4,6 +4,7 @@ Knows the order that makes a download safe to break off: modules.json, without w
 comes last, and a branch moves to a commit only when its files are there. Refuses to read a model.
 """
 
+import logging
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,8 @@ from embedhub.models.selection import encoder_prefix, needed_files, weights_of
 from embedhub.models.wanted import Wanted
 from embedhub.models.wheel import WHEELS
 from embedhub.storage import is_full
+
+logger = logging.getLogger(__name__)
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -95,6 +98,7 @@ def _download(wanted: Wanted, cache: HuggingFaceCache, snapshot: Snapshot, names
     files = needed_files(names, text(read_object(config), "model_type", config))
     first = [name for name in files if name != "modules.json"]
     if not _all_there(snapshot, first):
+        logger.info("downloading %s from %s", wanted.id, settings.endpoint)
         huggingface_hub.snapshot_download(wanted.id, allow_patterns=first, **request)
     # The library hands back a half snapshot when the Hub fails while it asks for the list of files.
     if not _all_there(snapshot, first):

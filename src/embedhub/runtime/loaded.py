@@ -1,27 +1,28 @@
 """Models that are kept loaded: loaded when first asked for, dropped when memory or patience runs out.
 
-Knows which names may be asked for and which model was not used for longest. Lives in one event loop: only the loading
-itself happens in a thread, and whoever asks for a model that is being loaded waits for the same load.
+Knows which names stand for one model and which model was not used for longest. Lives in one event loop: only the
+loading itself happens in a thread, and whoever asks for a model that is being loaded waits for the same load. Refuses
+to know where models come from (`finding`).
 """
 
 import asyncio
 import contextlib
 import logging
-import os
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, field, replace
 from time import monotonic, perf_counter
+from typing import TypeVar
 
 from embedhub import __version__
 from embedhub.config import Settings
 from embedhub.engine.classifier import Classifier
 from embedhub.engine.model import Model
-from embedhub.errors import ModelLoadingError, ModelNotFoundError
-from embedhub.models import ModelSpec, find_model, installed_models
-from embedhub.models.wanted import is_model_id, read_wanted
+from embedhub.errors import ModelLoadingError
+from embedhub.machine import available_memory
+from embedhub.models import ModelSpec
 from embedhub.runtime.cache import model_namespace
+from embedhub.runtime.finding import ModelFinder, Sources, not_here
 from embedhub.runtime.parity import Parity, measure_parity
 from embedhub.runtime.scheduler import Order, PackReport, Scheduler
 from embedhub.tasks import AnyModel
@@ -35,11 +36,34 @@ _USUAL_LOAD_SECONDS = 5.0
 # that repeats a request at once, as huggingface.js does for ever, does so a few times instead of thousands.
 _IMPATIENT_SECONDS = 1.0
 
-# Names in a message; more would not be read.
-_LISTED = 20
-
 # Weights take their size in the graph, about as much again packed for the CPU, and what computing needs.
 _MEMORY_FACTOR = 2.5
+
+# Names of one model that are remembered: a commit alone can be shortened in 33 ways.
+_MOST_SPELLINGS = 64
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+# An id, and the revision or, of a folder, the place: what tells models apart.
+Key = tuple[str, str]
+
+
+@dataclass(eq=False)
+class Spelling:
+    """A name that requests call a model by.
+
+    Attributes:
+        name: the name.
+        opening: finds the model and loads it, if no other name has it loaded.
+        users: requests that use the model by this name, or wait for it: as long as there is one, it stays.
+        slot: the model, once it is found.
+    """
+
+    name: str
+    opening: "asyncio.Task[LoadedModel]"
+    users: int = 0
+    slot: "_Slot | None" = None
 
 
 @dataclass(eq=False)
@@ -47,7 +71,7 @@ class LoadedModel:
     """A model that is ready, and what is known of its use.
 
     Attributes:
-        name: the name it is asked for by.
+        name: what answers and metrics call it.
         model: the model.
         scheduler: computes for it.
         namespace: stands for it in the cache.
@@ -55,7 +79,7 @@ class LoadedModel:
         load_seconds: how long loading took.
         parity: how close it comes to sentence-transformers.
         used_at: seconds of `monotonic` when it was last used.
-        users: requests that use it now.
+        spellings: the names it was asked for by.
     """
 
     name: str
@@ -66,7 +90,21 @@ class LoadedModel:
     load_seconds: float
     parity: Parity
     used_at: float
-    users: int = 0
+    spellings: list[Spelling]
+
+    @property
+    def users(self) -> int:
+        """Requests that use it now."""
+        return sum(spelling.users for spelling in self.spellings)
+
+
+@dataclass(eq=False)
+class _Slot:
+    """A model that is loaded or being loaded, with every name it was asked for by."""
+
+    name: str
+    load: "asyncio.Task[LoadedModel]"
+    spellings: list[Spelling] = field(default_factory=list)
 
 
 class LoadedModels:
@@ -77,6 +115,8 @@ class LoadedModels:
         preloaded: names that `preload` loads and that are never dropped; the first is the default model.
         deliver: see `Scheduler`.
         report: see `Scheduler`, with the model's name.
+        forget: called with the name of a model that was dropped.
+        sources: where models come from.
     """
 
     def __init__(
@@ -85,14 +125,20 @@ class LoadedModels:
         preloaded: Iterable[str],
         deliver: Callable[[list[Order]], None],
         report: Callable[[str, PackReport], None],
+        *,
+        forget: Callable[[str], None],
+        sources: Sources,
     ) -> None:
         self._config = config
         self._preloaded = tuple(preloaded) or (config.model,)
-        self._aliases = dict(config.model_aliases)
+        self._finder = ModelFinder(config, self._preloaded, sources)
         self._deliver = deliver
         self._report = report
-        self._loads: dict[str, asyncio.Task[LoadedModel]] = {}
+        self._forget = forget
+        self._spellings: dict[str, Spelling] = {}
+        self._slots: dict[Key, _Slot] = {}
         self._load_seconds: dict[str, float] = {}
+        self._background: set[asyncio.Future[None]] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="load")
 
     @property
@@ -104,19 +150,12 @@ class LoadedModels:
     def ready(self) -> list[LoadedModel]:
         """Models that are loaded."""
         # A copy first, because other threads look too.
-        return [load.result() for load in list(self._loads.values()) if _is_ready(load)]
-
-    @property
-    def names(self) -> list[str]:
-        """Names of models that are loaded or always there, and aliases."""
-        return list(dict.fromkeys([*self._preloaded, *(loaded.name for loaded in self.ready), *self._aliases]))
+        return [slot.load.result() for slot in list(self._slots.values()) if _is_ready(slot.load)]
 
     def available(self) -> dict[str, ModelSpec]:
         """What a request may ask for without a download, by name: models, then aliases. Reads the disk."""
-        found = {loaded.name: loaded.model.spec for loaded in self.ready}
-        for spec in installed_models(self._config):
-            found.setdefault(spec.id, spec)
-        return found | {alias: found[name] for alias, name in self._aliases.items() if name in found}
+        found = self._finder.installed() | {loaded.name: loaded.model.spec for loaded in self.ready}
+        return found | {alias: found[name] for alias, name in self._finder.aliases.items() if name in found}
 
     def find_available(self, name: str) -> ModelSpec:
         """The available model of that name. Reads the disk.
@@ -126,19 +165,8 @@ class LoadedModels:
         """
         found = self.available()
         if name not in found:
-            raise _not_here(name, list(found))
+            raise not_here(name, list(found))
         return found[name]
-
-    def resolve(self, name: str | None) -> str:
-        """The model's own name for what a request calls it.
-
-        Raises:
-            ModelNotFoundError: it is not spelled like a model.
-        """
-        chosen = self._aliases.get(name, name) if name else self.default
-        if chosen in self._preloaded or chosen in self._loads or is_model_id(chosen.partition("@")[0]):
-            return chosen
-        raise _not_here(chosen, self.names)
 
     async def preload(self) -> None:
         """Load the models that are always there.
@@ -146,8 +174,13 @@ class LoadedModels:
         Raises:
             EmbedhubError: one cannot be loaded.
         """
-        for name in self._preloaded:
-            await self._load(name)
+        try:
+            # All at once: what the first leaves for later comes behind the loads of the others.
+            for spelling in [self._spelling(name) for name in self._preloaded]:
+                await spelling.opening
+        except BaseException:
+            await self.close()
+            raise
 
     @contextlib.asynccontextmanager
     async def use(self, name: str | None, *, wait: bool = True) -> AsyncIterator[LoadedModel]:
@@ -161,23 +194,18 @@ class LoadedModels:
             ModelLoadingError: it is not loaded yet and `wait` is false; loading has begun.
             ModelError: it cannot be had.
         """
-        chosen = self.resolve(name)
-        load = self._load(chosen)
-        if not _is_ready(load):
-            if not wait:
-                await asyncio.wait({load}, timeout=_IMPATIENT_SECONDS)
-            if not wait and not load.done():
-                seconds = self._load_seconds.get(chosen, _USUAL_LOAD_SECONDS)
-                raise ModelLoadingError(f"Model {chosen} is currently loading", retry_after=seconds)
-            # Shielded: one caller who gives up must not end the load of the others.
-            await asyncio.shield(load)
-        loaded = load.result()
-        loaded.users += 1
+        spelling = self._spelling(self._finder.resolve(name))
+        spelling.users += 1
         try:
-            yield loaded
+            if not _is_ready(spelling.opening):
+                await self._opened(spelling, wait=wait)
+            loaded = spelling.opening.result()
+            try:
+                yield loaded
+            finally:
+                loaded.used_at = monotonic()
         finally:
-            loaded.users -= 1
-            loaded.used_at = monotonic()
+            spelling.users -= 1
 
     async def describe(self, name: str) -> ModelSpec | None:
         """What is known of a model without loading it; None if it is not here, but a request may have it downloaded.
@@ -186,16 +214,11 @@ class LoadedModels:
             ModelNotFoundError: a request for it would find none.
             ModelError: it is damaged or cannot be used.
         """
-        chosen = self.resolve(name)
-        load = self._loads.get(chosen)
-        if load is not None and _is_ready(load):
-            return load.result().model.spec
-        try:
-            return await asyncio.to_thread(self._servable, chosen, replace(self._config, offline=True))
-        except ModelNotFoundError:
-            if self._may_download(chosen):
-                return None
-            raise
+        chosen = self._finder.resolve(name)
+        spelling = self._spellings.get(chosen)
+        if spelling is not None and _is_ready(spelling.opening):
+            return spelling.opening.result().model.spec
+        return await self._finder.look(chosen)
 
     def drop_idle(self) -> None:
         """Drop models that were not used for as long as the settings allow."""
@@ -206,38 +229,77 @@ class LoadedModels:
 
     async def close(self) -> None:
         """Drop every model; what waits for one fails."""
-        for load in self._loads.values():
-            load.cancel()
+        for task in (
+            *(spelling.opening for spelling in self._spellings.values()),
+            *(slot.load for slot in self._slots.values()),
+        ):
+            task.cancel()
+        self._finder.close()
+        self._thread.shutdown(wait=False, cancel_futures=True)
         for loaded in self.ready:
             await asyncio.to_thread(loaded.scheduler.close)
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        await asyncio.gather(*self._background, return_exceptions=True)
 
-    def _load(self, name: str) -> asyncio.Task[LoadedModel]:
-        load = self._loads.get(name)
-        if load is None:
-            load = self._loads[name] = asyncio.get_running_loop().create_task(self._loading(name))
-            # A failed load is forgotten, so that the next request tries again.
-            load.add_done_callback(lambda done: None if _is_ready(done) else self._loads.pop(name, None))
-        return load
+    async def _opened(self, spelling: Spelling, *, wait: bool) -> None:
+        opening = spelling.opening
+        if not wait:
+            await asyncio.wait({opening}, timeout=_IMPATIENT_SECONDS)
+            if not opening.done():
+                name = spelling.slot.name if spelling.slot else spelling.name
+                seconds = self._load_seconds.get(name, _USUAL_LOAD_SECONDS)
+                raise ModelLoadingError(f"Model {spelling.name} is currently loading", retry_after=seconds)
+        # Shielded: one caller who gives up must not end the load of the others.
+        await asyncio.shield(opening)
 
-    async def _loading(self, name: str) -> LoadedModel:
+    def _spelling(self, name: str) -> Spelling:
+        spelling = self._spellings.get(name)
+        if spelling is None:
+            opening = asyncio.get_running_loop().create_task(self._open(name))
+            spelling = self._spellings[name] = Spelling(name, opening)
+            # A failure is forgotten, so that the next request tries again.
+            opening.add_done_callback(lambda done: None if _is_ready(done) else _remove(self._spellings, spelling))
+        return spelling
+
+    async def _open(self, name: str) -> LoadedModel:
+        spelling = self._spellings[name]
+        spec = await self._finder.find(name)
+        key = (spec.id, spec.revision or str(spec.folder))
+        slot = self._slots.get(key)
+        if slot is None:
+            # Found by a name that says less, it is called by what it is.
+            shown = name if name in self._preloaded or "@" not in name else f"{spec.id}@{spec.revision}"
+            load = asyncio.get_running_loop().create_task(self._loading(shown, spec, spellings := [spelling]))
+            slot = self._slots[key] = _Slot(shown, load, spellings)
+            load.add_done_callback(lambda done: None if _is_ready(done) else _remove(self._slots, slot))
+        else:
+            self._name_too(slot, spelling)
+        spelling.slot = slot
+        return await asyncio.shield(slot.load)
+
+    def _name_too(self, slot: _Slot, spelling: Spelling) -> None:
+        """One more name of a model; the oldest that nobody uses go when there are too many."""
+        idle = [each for each in slot.spellings[1:] if not each.users and each.name not in self._preloaded]
+        slot.spellings.append(spelling)
+        for oldest in idle[: max(len(slot.spellings) - _MOST_SPELLINGS, 0)]:
+            slot.spellings.remove(oldest)
+            _remove(self._spellings, oldest)
+
+    async def _loading(self, name: str, spec: ModelSpec, spellings: list[Spelling]) -> LoadedModel:
         logger.info("loading %s", name)
-        loaded = await asyncio.get_running_loop().run_in_executor(self._thread, self._load_in_thread, name)
+        loop = asyncio.get_running_loop()
+        loaded = await loop.run_in_executor(self._thread, self._load_in_thread, name, spec, spellings)
         self._load_seconds[name] = loaded.load_seconds
         logger.info("loaded %s in %.1f s (%s, %s)", name, loaded.load_seconds, loaded.model.dtype, loaded.model.backend)
         self._make_room(loaded)
+        self._in_background(loop.run_in_executor(self._thread, self._warm, loaded))
         return loaded
 
-    def _load_in_thread(self, name: str) -> LoadedModel:
+    def _load_in_thread(self, name: str, spec: ModelSpec, spellings: list[Spelling]) -> LoadedModel:
         start = perf_counter()
-        config = self._config if self._may_download(name) else replace(self._config, offline=True)
-        if name not in self._preloaded:
-            self._servable(name, config)
-        model = _load_model(name, config)
+        model = _load_model(spec, self._config)
         # The first computation compiles; nobody should wait for that in a request.
         model.encoder.compute(model.prepare(["ready"]).jobs)
         parity = measure_parity(model)
-        spec = model.spec
         return LoadedModel(
             name=name,
             model=model,
@@ -245,7 +307,7 @@ class LoadedModels:
                 model.encoder,
                 self._deliver,
                 report=lambda pack: self._report(name, pack),
-                capacity=config.queue_texts,
+                capacity=self._config.queue_texts,
                 name=f"encoder {name}",
             ),
             namespace=model_namespace(__version__, spec.fingerprint, model.dtype, model.backend, model.calibration),
@@ -253,64 +315,65 @@ class LoadedModels:
             load_seconds=perf_counter() - start,
             parity=parity,
             used_at=monotonic(),
+            spellings=spellings,
         )
 
-    def _may_download(self, name: str) -> bool:
-        patterns = self._config.allow_models
-        return name in self._preloaded or any(fnmatchcase(name, pattern) for pattern in patterns)
-
-    def _servable(self, name: str, config: Settings) -> ModelSpec:
-        """What a request may have loaded.
-
-        Raises:
-            ModelError: it cannot be found, or is damaged.
-        """
-        # A folder of the server that happens to be called so is nothing that a client may load, or learn of.
-        if name in self._preloaded or read_wanted(name, None, config).folder is None:
+    def _warm(self, loaded: LoadedModel) -> None:
+        """Compile what several packs at once need, behind the loads that wait: the first burst should not."""
+        if self._slot_of(loaded) is not None:
             try:
-                return find_model(name, settings=config)
-            except ModelNotFoundError:
-                if not config.offline:
-                    raise
-        raise _not_here(name, list(self.available()))
+                loaded.model.encoder.prepare()
+            except Exception:
+                logger.exception("%s: could not be prepared for many requests at once", loaded.name)
 
     def _make_room(self, newest: LoadedModel) -> None:
-        budget = self._config.model_memory_mb << 20 or _machine_memory() // 2
-        others = sorted((each for each in self.ready if each is not newest), key=lambda each: each.used_at)
+        budget = self._config.model_memory_mb << 20 or available_memory() // 2
+        others = sorted(self.ready, key=lambda each: each.used_at)
         taken = newest.memory_bytes + sum(each.memory_bytes for each in others)
         for each in others:
             if taken > budget and self._drop(each, "memory"):
                 taken -= each.memory_bytes
 
     def _drop(self, loaded: LoadedModel, reason: str) -> bool:
-        if loaded.users or loaded.name in self._preloaded:
+        if loaded.users or any(spelling.name in self._preloaded for spelling in loaded.spellings):
             return False
         logger.info("dropping %s (%s)", loaded.name, reason)
-        del self._loads[loaded.name]
-        loaded.scheduler.close()
+        slot = self._slot_of(loaded)
+        assert slot is not None
+        _remove(self._slots, slot)
+        for spelling in loaded.spellings:
+            _remove(self._spellings, spelling)
+        self._in_background(asyncio.get_running_loop().create_task(self._close(loaded)))
         return True
 
+    async def _close(self, loaded: LoadedModel) -> None:
+        # Waits for a thread to end, which the loop must not.
+        await asyncio.to_thread(loaded.scheduler.close)
+        if all(slot.name != loaded.name for slot in self._slots.values()):
+            self._forget(loaded.name)
 
-def _load_model(name: str, config: Settings) -> AnyModel:
+    def _slot_of(self, loaded: LoadedModel) -> _Slot | None:
+        return next((slot for slot in list(self._slots.values()) if slot.spellings is loaded.spellings), None)
+
+    def _in_background(self, work: asyncio.Future[None]) -> None:
+        self._background.add(work)
+        work.add_done_callback(self._background.discard)
+
+
+def _load_model(spec: ModelSpec, config: Settings) -> AnyModel:
     """The model by its kind. A classifier is not computed in int8: where that is the setting, it takes what it can."""
-    if find_model(name, settings=config).kind != "classifier":
-        return Model(name, config=config)
-    return Classifier(name, dtype="auto" if config.dtype == "int8" else None, config=config)
+    # Everything that was to be fetched is here.
+    here = replace(config, offline=True)
+    if spec.kind != "classifier":
+        return Model(spec, config=here)
+    return Classifier(spec, dtype="auto" if config.dtype == "int8" else None, config=here)
 
 
-def _not_here(name: str, available: Sequence[str]) -> ModelNotFoundError:
-    """Why a model cannot be had: what there is instead, and how to have more."""
-    names = ", ".join([*available[:_LISTED], "…"] if len(available) > _LISTED else available)
-    return ModelNotFoundError(
-        f"model {name:.100} is not here; there is: {names or 'none'}. To serve one of them under another name set "
-        f"EMBEDHUB_MODEL_ALIASES={name:.100}={available[0] if available else 'MODEL'}; EMBEDHUB_ALLOW_MODELS lets "
-        "requests download models"
-    )
+def _remove(table: dict[_K, _V], value: _V) -> None:
+    """Take a value out of a table; a newer one under the same key stays."""
+    for key in [key for key, each in table.items() if each is value]:
+        del table[key]
 
 
 def _is_ready(load: "asyncio.Task[LoadedModel]") -> bool:
     return load.done() and not load.cancelled() and load.exception() is None
-
-
-def _machine_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -260,9 +260,10 @@ class Scheduler:
             now = perf_counter()
             for job in jobs:
                 job.order.started_at = job.order.started_at or now
-            pack = self._encoder.plan_arriving(jobs)
-            self._report(PackReport(len(jobs), sum(len(job.ids) for job in jobs), pack.computed_tokens))
-            yield pack, jobs
+            for pack in self._encoder.plan_arriving(jobs):
+                tokens = sum(len(jobs[place].ids) for place in pack.texts)
+                self._report(PackReport(len(pack.texts), tokens, pack.computed_tokens))
+                yield pack, jobs
             if jobs[0].alone:
                 # Nothing is drawn beside it: whatever is in flight when it fails would fail with it.
                 return

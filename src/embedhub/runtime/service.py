@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 
 from embedhub.config import Settings
 from embedhub.engine.packing import Job
-from embedhub.errors import RequestTimeoutError, RequestTooLargeError
+from embedhub.errors import EmbedhubError, RequestTimeoutError, RequestTooLargeError
+from embedhub.runtime.aliases import alias_told
 from embedhub.runtime.cache import VectorCache, job_key
 from embedhub.runtime.distribution import SIZES, Distribution
+from embedhub.runtime.finding import Sources
 from embedhub.runtime.loaded import LoadedModel, LoadedModels
 from embedhub.runtime.scheduler import Order, PackReport
-from embedhub.tasks import ClassifyTexts, EmbedTexts, Plan, Request, RerankTexts, prepare
+from embedhub.runtime.threads import Threads
+from embedhub.tasks import ClassifyTexts, DecodeTokens, EmbedTexts, Plan, Request, RerankTexts, TokenizeTexts, prepare
 
 _Result = TypeVar("_Result")
 
@@ -31,10 +34,19 @@ _SMALL_CHARACTERS = 20_000
 _SMALL_JOBS = 500
 _CHARACTERS_OF_A_TEXT = 100
 
+# Vectors that may wait to be written to the disk; what comes meanwhile is kept in memory only.
+_MOST_UNWRITTEN = 40_000
+
+# More threads would only take turns.
+_THREADS = 4
+
 # What one request may make a tokeniser read, and the share of its tokens whose vectors it may ask for one by one: of
 # 384 numbers each, as JSON, 62,500 are a quarter of a gigabyte.
 _MOST_CHARACTERS = 1 << 28
 _TOKEN_VECTOR_SHARE = 128
+
+# What may be shown token by token: each takes twenty times the time of one that is only counted.
+_MOST_CHARACTERS_SHOWN = 1_000_000
 
 # A computation younger than this proves that the service works, and one that does not move on for so long is stuck.
 _HEALTHY_SECONDS = 10.0
@@ -54,11 +66,14 @@ class Caller:
         client: requests of one client wait for each other's turns as one.
         use_cache: take vectors that were computed before.
         wait: wait for a model that is not loaded yet.
+        charge: told how many tokens a request has before they are computed, and may refuse; told as many less than none
+            when the service fails to compute them.
     """
 
     client: str = ""
     use_cache: bool = True
     wait: bool = True
+    charge: Callable[[int], None] = lambda tokens: None
 
 
 @dataclass(slots=True)
@@ -79,8 +94,10 @@ class Answer:
     Attributes:
         result: as the task's plan gives it.
         loaded: the model that made it.
-        tokens: tokens of each input.
-        truncated: numbers of the inputs of which only a part was read.
+        tokens: tokens of each input, whole.
+        read_tokens: tokens that were read of all inputs, computed now or before.
+        truncated: numbers of the inputs of which only a part was read; what they are compared with is none of them.
+        query_truncated: whether only a part of that was read.
         characters: characters of all inputs.
         cached: jobs that were computed before.
         jobs: jobs in all.
@@ -91,11 +108,13 @@ class Answer:
     result: Any
     loaded: LoadedModel
     tokens: np.ndarray[Any, np.dtype[np.int64]]
+    read_tokens: int
     truncated: list[int]
     characters: int
     cached: int
     jobs: int
     method: str
+    query_truncated: bool
     timings: Timings
 
 
@@ -117,6 +136,11 @@ class Service:
     Args:
         config: the settings.
         models: names to load first; the first is the default model.
+        sources: where models come from.
+
+    Attributes:
+        totals: what was done, by model.
+        json_threads: for whoever reads long requests and writes long answers.
 
     Use `start` and `close`, both in the loop that asks.
     """
@@ -124,11 +148,21 @@ class Service:
     config: Settings
     models: Iterable[str] = ()
     totals: dict[str, Totals] = field(default_factory=dict)
+    json_threads: Threads = field(default_factory=lambda: Threads(_THREADS, "json"))
+    sources: Sources = Sources()
 
     def __post_init__(self) -> None:
         folder = self.config.home / "cache" if self.config.cache_disk_mb else None
         self.cache = VectorCache(self.config.cache_mb << 20, folder, self.config.cache_disk_mb << 20)
-        self.loaded = LoadedModels(self.config, self.models, self._deliver, self._count_pack)
+        self.loaded = LoadedModels(
+            self.config, self.models, self._deliver, self._count_pack, forget=self._forget, sources=self.sources
+        )
+        self._bulk_threads = Threads(_THREADS, "bulk")
+        # Nothing that is computed waits for what is only shown.
+        self._token_threads = Threads(1, "tokens")
+        # The disk may be slow or locked: nothing else waits for it, and what is looked up not for what is written.
+        self._reading, self._writing = Threads(1, "cache reader"), Threads(1, "cache writer")
+        self._unwritten: dict[asyncio.Task[None], int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._idle_check: asyncio.Task[None] | None = None
 
@@ -149,6 +183,10 @@ class Service:
         if self._idle_check is not None:
             self._idle_check.cancel()
         await self.loaded.close()
+        if self._unwritten:
+            await asyncio.wait(self._unwritten)
+        for threads in (self.json_threads, self._bulk_threads, self._token_threads, self._reading, self._writing):
+            threads.close()
         self.cache.close()
 
     async def run(self, model: str | None, request: Request, caller: Caller = Caller()) -> Answer:
@@ -167,8 +205,9 @@ class Service:
         characters = self._check_size(request.texts)
         limit = asyncio.timeout(self.config.answer_seconds)
         try:
-            async with limit, self.loaded.use(model, wait=caller.wait) as loaded:
-                return await self._answer(loaded, request, caller, characters, start)
+            with alias_told(model, self.config):
+                async with limit, self.loaded.use(model, wait=caller.wait) as loaded:
+                    return await self._answer(loaded, request, caller, characters, start)
         except TimeoutError as error:
             if not limit.expired():
                 raise
@@ -199,7 +238,8 @@ class Service:
         ready = perf_counter()
         # A text costs something by itself, however short it is.
         size = self._characters_read(request, characters) + _CHARACTERS_OF_A_TEXT * len(request.texts)
-        plan = await _in_thread(size > _SMALL_CHARACTERS, lambda: prepare(loaded.model, request))
+        threads = self._token_threads if isinstance(request, TokenizeTexts | DecodeTokens) else self._bulk_threads
+        plan, read = await _in(threads, size > _SMALL_CHARACTERS, lambda: _planned(loaded, request))
         tokenized = perf_counter()
         total = int(plan.tokens.sum())
         if total > self.config.max_tokens:
@@ -211,8 +251,14 @@ class Service:
                 f"the vectors of {total} tokens are asked for, {self.config.max_tokens // _TOKEN_VECTOR_SHARE} are "
                 "allowed (a share of EMBEDHUB_MAX_TOKENS): send fewer texts at once"
             )
-        outputs, order, cached = await self._outputs(loaded, plan, caller)
-        result = await _in_thread(len(plan.jobs) > _SMALL_JOBS, lambda: plan.finish(outputs))
+        # Before it is computed: others of the same caller that come meanwhile find it charged.
+        caller.charge(read)
+        try:
+            outputs, order, cached = await self._outputs(loaded, plan, caller)
+        except EmbedhubError:
+            caller.charge(-read)
+            raise
+        result = await _in(self._bulk_threads, len(plan.jobs) > _SMALL_JOBS, lambda: plan.finish(outputs))
         timings = Timings(load=ready - start, tokenization=tokenized - ready, total=perf_counter() - start)
         if order is not None:
             timings.queue = order.started_at - order.queued_at
@@ -221,11 +267,13 @@ class Service:
             result=result,
             loaded=loaded,
             tokens=plan.tokens,
+            read_tokens=read,
             truncated=np.flatnonzero(plan.truncated).tolist(),
             characters=characters,
             cached=cached,
             jobs=len(plan.jobs),
             method=plan.method,
+            query_truncated=plan.query_truncated,
             timings=timings,
         )
 
@@ -236,8 +284,10 @@ class Service:
         if plan.of_tokens or not self.cache.enabled or not caller.use_cache:
             order = await self._compute(loaded, Order(caller.client, plan.jobs, of_tokens=plan.of_tokens))
             return order.outputs, order, 0
-        slow = len(plan.jobs) > _SMALL_JOBS or self.cache.on_disk
-        keys, known = await _in_thread(slow, lambda: self._remembered(loaded, plan.jobs))
+        many = len(plan.jobs) > _SMALL_JOBS
+        keys, known = await _in(self._bulk_threads, many, lambda: self._remembered(loaded, plan.jobs))
+        if self.cache.on_disk and any(vector is None for vector in known):
+            known = await self._reading.run(lambda: self.cache.get(keys, loaded.model.encoder.width))
         # A text that comes several times in a request is computed once.
         missing = {key: place for place, key in enumerate(keys) if known[place] is None}
         hits = len(keys) - len(missing)
@@ -248,7 +298,8 @@ class Service:
             return np.stack(known), None, hits  # type: ignore[arg-type]
         order = await self._compute(loaded, Order(caller.client, [plan.jobs[place] for place in missing.values()]))
         fresh = dict(zip(missing, order.outputs, strict=True))
-        await _in_thread(slow, lambda: self.cache.put(fresh))
+        kept = await _in(self._bulk_threads, many, lambda: self.cache.remember(fresh))
+        self._store(kept)
         if hits == 0:
             return order.outputs, order, 0
         outputs = [fresh[key] if vector is None else vector for key, vector in zip(keys, known, strict=True)]
@@ -256,12 +307,19 @@ class Service:
 
     def _remembered(self, loaded: LoadedModel, jobs: Sequence[Job]) -> tuple[list[bytes], list[Floats | None]]:
         keys = [job_key(job, loaded.namespace) for job in jobs]
-        return keys, self.cache.get(keys, loaded.model.encoder.width)
+        return keys, self.cache.recall(keys)
+
+    def _store(self, vectors: dict[bytes, Floats]) -> None:
+        """Have vectors written to the disk, if there is one, for which nobody waits; not if too many wait already."""
+        if self.cache.on_disk and sum(self._unwritten.values()) < _MOST_UNWRITTEN:
+            writing = asyncio.get_running_loop().create_task(self._writing.run(lambda: self.cache.store(vectors)))
+            self._unwritten[writing] = len(vectors)
+            writing.add_done_callback(self._unwritten.pop)
 
     async def _compute(self, loaded: LoadedModel, order: Order) -> Order:
         order.waiter = asyncio.get_running_loop().create_future()
         try:
-            await _in_thread(len(order.jobs) > _SMALL_JOBS, lambda: loaded.scheduler.submit(order))
+            await _in(self._bulk_threads, len(order.jobs) > _SMALL_JOBS, lambda: loaded.scheduler.submit(order))
             await order.waiter
         except asyncio.CancelledError:
             loaded.scheduler.cancel(order)
@@ -301,10 +359,17 @@ class Service:
                 f"query and documents together are {read} characters to read, {_MOST_CHARACTERS} are allowed: shorten "
                 "the query or send fewer documents at once"
             )
+        if isinstance(request, TokenizeTexts) and read > _MOST_CHARACTERS_SHOWN:
+            raise RequestTooLargeError(
+                f"the tokens of {read} characters are asked for, {_MOST_CHARACTERS_SHOWN} are allowed: send fewer"
+            )
         return read
 
     def _totals(self, name: str) -> Totals:
         return self.totals.setdefault(name, Totals())
+
+    def _forget(self, name: str) -> None:
+        self.totals.pop(name, None)
 
     def _count_pack(self, name: str, pack: PackReport) -> None:
         totals = self._totals(name)
@@ -319,6 +384,12 @@ def _wake(orders: list[Order]) -> None:
             order.waiter.set_result(None)
 
 
-async def _in_thread(large: bool, work: Callable[[], _Result]) -> _Result:
+def _planned(loaded: LoadedModel, request: Request) -> tuple[Plan[Any], int]:
+    """The request's plan, and how many tokens it reads."""
+    plan = prepare(loaded.model, request)
+    return plan, plan.read_tokens
+
+
+async def _in(threads: Threads, large: bool, work: Callable[[], _Result]) -> _Result:
     """Large work in a thread, small work at once: a thread costs more than tokenising a sentence."""
-    return await asyncio.to_thread(work) if large else work()
+    return await threads.run(work) if large else work()

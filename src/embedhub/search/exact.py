@@ -76,6 +76,11 @@ class Block:
             lengths = lengths_of(single)
         return cls(np.asarray(rows, dtype=np.int64), single, lengths, ~np.isfinite(lengths))
 
+    def among(self, rows: NDArray[np.int64]) -> "Block":
+        """Those rows of the block that are among `rows`, int64 [n]."""
+        kept = np.isin(self.rows, rows)
+        return Block(self.rows[kept], self.vectors[kept], self.lengths[kept], self.null[kept])
+
     @property
     def longest(self) -> float:
         """The greatest length of a row that is not null; 0 where there is none."""
@@ -112,15 +117,21 @@ class ExactIndex:
         self._blocks = blocks
         self._metric = metric_named(score)
 
-    def search(self, queries: ArrayLike, top_k: int = 10) -> Hits:
+    def search(self, queries: ArrayLike, top_k: int = 10, among: NDArray[np.int64] | None = None) -> Hits:
         """The nearest rows of queries [q, dims] (or one query [dims]).
+
+        Args:
+            queries: float vectors.
+            top_k: hits a query.
+            among: numbers of the rows that may be hits, int64 [n]; None are all.
 
         Raises:
             SettingError: `top_k` is below 1, or the queries have other dimensions than the rows.
             InputError: a query is not finite.
         """
         wanted = checked_queries(queries, top_k)
-        return _search(wanted, self._blocks, top_k, self._metric)
+        blocks = self._blocks if among is None else (block.among(among) for block in self._blocks)
+        return _search(wanted, blocks, top_k, self._metric)
 
 
 def top_k(queries: ArrayLike, corpus: NDArray[Any] | Iterable[RowBlock], k: int = 10, score: str = "cosine") -> Hits:

@@ -83,8 +83,13 @@ class HnswIndex:
         """How many rows can be found: those whose vector is not null."""
         return len(self._rows)
 
-    def search(self, queries: ArrayLike, top_k: int = 10) -> Hits:
+    def search(self, queries: ArrayLike, top_k: int = 10, among: NDArray[np.int64] | None = None) -> Hits:
         """The nearest rows of queries [q, dims] (or one query [dims]), nearly always; the scores are exact.
+
+        Args:
+            queries: float vectors.
+            top_k: hits a query.
+            among: numbers of the rows that may be hits, int64 [n]: each of them is looked at. None are all.
 
         Raises:
             SettingError: `top_k` is below 1, or the queries have other dimensions than the rows.
@@ -92,6 +97,8 @@ class HnswIndex:
         """
         wanted = checked_queries(queries, top_k)
         check_dimensions(wanted, self._vectors.shape[1])
+        if among is not None:
+            return self._search_places(wanted, top_k, np.flatnonzero(np.isin(self._rows, among)))
         # Twice as many as asked, because float16 confuses neighbours that are nearly as near.
         reach = min(2 * top_k + 16, len(self))
         hits = [self._search_one(query, top_k, reach) for query in wanted]
@@ -103,11 +110,14 @@ class HnswIndex:
         found = self._found(query, reach) if 2 * reach < len(self) else np.arange(len(self))
         if len(found) < min(top_k, len(self)):
             found = np.arange(len(self))
+        return self._search_places(query, top_k, found)
+
+    def _search_places(self, queries: NDArray[np.float32], top_k: int, found: NDArray[np.int64]) -> Hits:
         blocks = (
             Block.of(self._rows[places], self._vectors[places])
             for places in np.split(found, range(ROWS_AT_ONCE, len(found), ROWS_AT_ONCE))
         )
-        return ExactIndex(blocks, self._score).search(query, top_k)
+        return ExactIndex(blocks, self._score).search(queries, top_k)
 
     def _found(self, query: NDArray[np.float32], reach: int) -> NDArray[np.int64]:
         """Places of candidates, in the order of the folder's files."""

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from embedhub.errors import StorageFullError
 from embedhub.search.exact import Block, ExactIndex, Hits, RowBlock
@@ -23,8 +24,13 @@ logger = logging.getLogger(__name__)
 class Index(Protocol):
     """What can be searched."""
 
-    def search(self, queries: ArrayLike, top_k: int = 10) -> Hits:
-        """The nearest rows of queries [q, dims] (or one query [dims]).
+    def search(self, queries: ArrayLike, top_k: int = 10, among: NDArray[np.int64] | None = None) -> Hits:
+        """The nearest rows of queries [q, dims] (or one query [dims]), exactly if they are to be among some rows.
+
+        Args:
+            queries: float vectors.
+            top_k: hits a query.
+            among: numbers of the rows that may be hits, int64 [n]; None are all.
 
         Raises:
             SettingError: `top_k` is below 1, or the queries have other dimensions than the rows.

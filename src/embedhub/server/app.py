@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Iterable
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from embedhub.config import Settings
+from embedhub.hub.derived import Derived
 from embedhub.hub.hosting import Hub
+from embedhub.runtime.hosted import HostedDatasets
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate
 from embedhub.server.cors import Cors
@@ -26,6 +29,10 @@ from embedhub.server.observe import Observed
 from embedhub.server.pages import own_endpoints
 from embedhub.server.tracing import Tracer
 from embedhub.server.unmatched import broken, unmatched
+from embedhub.server.web.layout import refuse_page
+from embedhub.server.web.routes import ROUTES as WEB
+
+logger = logging.getLogger(__name__)
 
 # Asked in this order: exact paths before patterns.
 DIALECTS = (*OPENAI, *TEI, *COHERE, *HF)
@@ -50,6 +57,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
     gate = gate or Gate(config)
     bodies = Bodies(config)
     hub = Hub(config.home)
+    hosted = HostedDatasets(hub, service, Derived(hub, config.derived_mb << 20), config)
     requests = RequestMetrics()
     numbers = ServiceMetrics(service, requests)
     tracer = Tracer(config.otlp_endpoint) if config.otlp_endpoint else None
@@ -57,6 +65,9 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        left = await asyncio.to_thread(hub.start)
+        if left:
+            logger.info("cleared away %d things that killed processes had left", left)
         await service.start()
         saving = asyncio.create_task(gate.quota.keep_saving())
         try:
@@ -64,6 +75,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
         finally:
             saving.cancel()
             await gate.quota.save()
+            hosted.close()
             await service.close()
             gate.close()
             hub.close()
@@ -77,7 +89,16 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
         middleware=[
             Middleware(Observed, requests, tracer, log_json=config.log_format == "json"),
             Middleware(Cors, gate=gate),
-            Middleware(HubApp, routes=HUB, hub=hub, service=service, gate=gate, config=config),
+            Middleware(
+                HubApp,
+                routes=(*HUB, *WEB),
+                hub=hub,
+                service=service,
+                hosted=hosted,
+                gate=gate,
+                config=config,
+                refuse_page=refuse_page,
+            ),
         ],
         exception_handlers={404: unmatched, 405: unmatched, Exception: broken},
     )

@@ -1,7 +1,7 @@
 """Who may ask: a token to an identity, and what that identity is allowed.
 
-Knows `Authorization: Bearer`; where tokens are kept it leaves to the hub, how much they may use to `quota`. Lives in
-one event loop, and asks the disk twice a second at most.
+Knows `Authorization`, and sessions of pages; where tokens are kept it leaves to the hub, how much they may use to
+`quota`. Lives in one event loop, and asks the disk twice a second at most.
 """
 
 import base64
@@ -13,9 +13,11 @@ from time import monotonic
 from embedhub.config import Settings
 from embedhub.errors import ForbiddenError, HubDatabaseError, UnauthorizedError
 from embedhub.hub.accounts import DATABASE, SCOPES, Account, Accounts, token_hash
+from embedhub.hub.signing import Signer
 from embedhub.hub.usage import Usage
 from embedhub.server.origins import host_name, is_allowed, is_loopback
 from embedhub.server.quota import Quota
+from embedhub.server.sessions import PROOF_HEADER, Sessions
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +39,13 @@ class Identity:
         user: empty for somebody without a token.
         account: of the token; None without one.
         address: where the request came from.
+        session: value of the session that stands for the token; empty where the token itself came.
     """
 
     user: str = ""
     account: Account | None = None
     address: str = ""
+    session: str = ""
 
 
 class Gate:
@@ -66,6 +70,9 @@ class Gate:
         self._only_here = is_loopback(config.host)
         # Stays set while the server runs: losing the file must not open the door.
         self._has_tokens = False
+        self._by_id: dict[int, Account] = {}
+        self._signer: Signer | None = None
+        self.sessions = Sessions(self._get_signer)
         self.quota = Quota(config, Usage(config.home / DATABASE))
         self._look()
 
@@ -82,13 +89,14 @@ class Gate:
             return "admin"
         return "read" if self._config.allow_anonymous else ""
 
-    def admit(self, headers: Mapping[str, str], scope: str, address: str = "") -> Identity:
+    def admit(self, headers: Mapping[str, str], scope: str, address: str = "", *, counts: bool = True) -> Identity:
         """Whose request it is.
 
         Args:
             headers: of the request, by lower-case name.
             scope: what it needs: `public`, or one of the scopes of tokens.
             address: where it came from.
+            counts: whether it is one more request; one that was admitted before is not.
 
         Raises:
             UnauthorizedError: it needs a token and has none, or one that does not work.
@@ -103,13 +111,20 @@ class Gate:
             account = self._account(token)
             identity = Identity(account.user, account, address)
             allowed = account.scope
+        elif (session := self._session(headers)) is not None:
+            value, account = session
+            identity = Identity(account.user, account, address, value)
+            # Without that it may have been sent by a page elsewhere.
+            proven = self.sessions.is_proven(value, headers.get(PROOF_HEADER, ""))
+            allowed = account.scope if proven else "read"
         else:
             identity = Identity(address=address)
             allowed = self._anonymous(headers)
         if SCOPES.index(scope) > SCOPES.index(allowed):
             whose = "this token allows" if identity.account else "without a token one may"
             raise ForbiddenError(f"{whose} {allowed}, this needs {scope}")
-        self.quota.check(identity.account, address)
+        if counts:
+            self.quota.check(identity.account, address)
         return identity
 
     def may_use(self, origin: str, host: str) -> bool:
@@ -124,7 +139,8 @@ class Gate:
         allowed = self.anonymous_scope
         if not allowed:
             raise UnauthorizedError(
-                "a token is needed: send `Authorization: Bearer hf_…`; `embedhub token create` makes one"
+                "a token is needed in the header `Authorization: Bearer hf_…`; whoever runs this server makes one with "
+                "`embedhub token create --user NAME`"
             )
         host, origin = headers.get("host", ""), headers.get("origin")
         if origin is not None and not self.may_use(origin, host):
@@ -136,6 +152,18 @@ class Gate:
                 "or let everybody read with --allow-anonymous"
             )
         return allowed
+
+    def _session(self, headers: Mapping[str, str]) -> tuple[str, Account] | None:
+        found = self.sessions.read(headers.get("cookie", "")) if self._has_tokens else None
+        account = self._by_id.get(found[1]) if found is not None else None
+        if found is None or account is None or account.revoked_at is not None or account.expired():
+            return None
+        return found[0], account
+
+    def _get_signer(self) -> Signer:
+        if self._signer is None:
+            self._signer = Signer.of(self._config.home)
+        return self._signer
 
     def _account(self, token: str) -> Account:
         account = self._by_hash.get(token_hash(token)) if len(token) <= _LONGEST_TOKEN else None
@@ -160,6 +188,9 @@ class Gate:
         mark = self._accounts.mark()
         if mark != self._mark or self._looked_at == float("-inf"):
             self._by_hash = self._accounts.by_hash()
+            self._by_id = {account.id: account for account in self._by_hash.values()}
+            if self._by_hash and not self._has_tokens and self._looked_at != float("-inf"):
+                logger.warning("the first token was made: from now on requests without one are refused")
             self._has_tokens = self._has_tokens or bool(self._by_hash)
             self._mark = mark
         self._looked_at = monotonic()

@@ -10,6 +10,9 @@ from typing import Any
 from embedhub import __version__
 from embedhub.server.examples import Schema, example_of
 
+# Of the server in what is shown; whoever sends the page puts the one there under which he was asked.
+ADDRESS = "http://localhost:8080"
+
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --link: light-dark(#0a58ca, #79b8ff); }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
@@ -89,7 +92,7 @@ def _operation(method: str, path: str, operation: dict[str, Any], components: di
     if content is not None:
         body = content.get("example", example_of(content["schema"], components))
         parts += [_fields(schema, components) for schema in _alternatives(content["schema"], components)]
-    parts.append(f"<pre>{escape(_curl(method, path, body))}</pre>")
+    parts.append(f"<pre>{escape(_curl(method, path, body, with_token='security' in operation))}</pre>")
     for status, response in operation["responses"].items():
         if status == "200":
             parts.append(_answer(response, components))
@@ -116,8 +119,10 @@ def _shown(response: dict[str, Any], components: dict[str, Schema], indent: int 
     return json.dumps(example_of(content["schema"], components), ensure_ascii=False, indent=indent)
 
 
-def _curl(method: str, path: str, body: Any) -> str:
-    shown = f"curl http://127.0.0.1:8080{path}"
+def _curl(method: str, path: str, body: Any, *, with_token: bool) -> str:
+    shown = f"curl {ADDRESS}{path}"
+    if with_token:
+        shown += ' \\\n  -H "authorization: Bearer $HF_TOKEN"'
     if method != "POST":
         return shown
     # A quote inside would end the shell's word.

@@ -9,17 +9,26 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from embedhub.errors import EmbedhubError, RequestError, ShuttingDownError
+from embedhub.errors import (
+    EmbedhubError,
+    ModelError,
+    ModelNotFoundError,
+    RequestError,
+    RequestTooLargeError,
+    ShuttingDownError,
+)
 from embedhub.runtime.service import Answer, Caller, Service
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.errors import Failure, failure_of
-from embedhub.server.headers import answer_headers
+from embedhub.server.headers import answer_headers, request_headers
+from embedhub.server.json_size import json_size, most_json_size
 from embedhub.server.limits import Bodies
 
 logger = logging.getLogger(__name__)
@@ -31,7 +40,22 @@ Headers = Mapping[str, str]
 # A client that hangs up is looked for once an answer takes longer than this; most are quicker.
 _WATCH_AFTER_SECONDS = 0.2
 
-# What a client writes that cut a text within an emoji.
+# Shorter bodies are decoded in less time than a thread takes to begin.
+_LARGE_BODY = 1 << 16
+
+# Lists, objects and values that a body may hold for each text that is allowed: a text may come as a pair or an object
+# with a few fields. Token ids are values too.
+_CONTAINERS_OF_A_TEXT = 2
+_VALUES_OF_A_TEXT = 25
+_ALWAYS_ALLOWED = 500_000
+
+# An answer to more texts, or of more tokens, is written in a thread.
+_MANY_TEXTS = 100
+_MANY_TOKENS = 500
+
+# What a client writes that cut a text within an emoji. At most so many bytes from the end the decoder does not know it
+# from a body that breaks off.
+_PAIR_BYTES = 12
 _HALF_A_PAIR = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
@@ -49,6 +73,7 @@ class Call:
         body: as sent, decompressed.
         identity: whose token it brought.
         client: whose turn it is in the queue.
+        charge: counts tokens against what the client may use; see `Caller`.
     """
 
     service: Service
@@ -58,6 +83,7 @@ class Call:
     body: bytes
     identity: Identity
     client: str
+    charge: Callable[[int], None] = lambda tokens: None
 
     def json(self, type: type[Type] | Any) -> Any:
         """The body as that type.
@@ -68,7 +94,7 @@ class Call:
         try:
             return msgspec.json.decode(self.body, type=type)
         except msgspec.MsgspecError as error:
-            if not isinstance(error, msgspec.ValidationError) and _HALF_A_PAIR.search(self.body):
+            if not isinstance(error, msgspec.ValidationError) and self._has_half_a_pair(f"{error}"):
                 raise RequestError(
                     "the body has half a surrogate pair, such as \\ud83d without its second half, which is no character"
                 ) from error
@@ -78,12 +104,44 @@ class Call:
         except RecursionError as error:
             raise RequestError("the body is nested too deeply") from error
 
+    async def read(self, type: type[Type] | Any) -> Any:
+        """The same, without holding up others while a large body is decoded.
+
+        Raises:
+            RequestError: as `json`.
+            RequestTooLargeError: it holds more values than any request needs.
+        """
+        if len(self.body) < _LARGE_BODY:
+            return self.json(type)
+
+        def decode() -> Any:
+            self._refuse_many_values()
+            return self.json(type)
+
+        return await self.service.json_threads.run(decode)
+
+    def _refuse_many_values(self) -> None:
+        texts = self.service.config.max_texts
+        values, containers = max(_ALWAYS_ALLOWED, _VALUES_OF_A_TEXT * texts), 1000 + _CONTAINERS_OF_A_TEXT * texts
+        for count in (most_json_size, json_size):
+            size = count(self.body)
+            if size.commas <= values and size.containers <= containers:
+                return
+        raise RequestTooLargeError(
+            f"the body has {size.commas} values and {size.containers} lists and objects, {values} and {containers} are "
+            "allowed: send fewer at once (EMBEDHUB_MAX_TEXTS)"
+        )
+
+    def _has_half_a_pair(self, error: str) -> bool:
+        return "surrogate" in error or _HALF_A_PAIR.search(self.body[-_PAIR_BYTES:]) is not None
+
     def caller(self, *, use_cache: bool = True, wait: bool = True) -> Caller:
         """Who asks, for the service. The headers `x-use-cache` and `x-wait-for-model` have a say."""
         return Caller(
             client=self.client,
             use_cache=use_cache and self.headers.get("x-use-cache", "").lower() not in ("false", "0"),
             wait=wait or self.headers.get("x-wait-for-model", "").lower() in ("true", "1"),
+            charge=self.charge,
         )
 
 
@@ -96,6 +154,13 @@ class Reply:
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
     answer: Answer | None = None
+
+
+async def written(service: Service, answer: Answer, write: Callable[[], Reply]) -> Reply:
+    """The reply that a function writes, without holding up others while it writes a long one."""
+    if len(answer.tokens) <= _MANY_TEXTS and answer.read_tokens <= _MANY_TOKENS:
+        return write()
+    return await service.json_threads.run(write)
 
 
 @dataclass(frozen=True)
@@ -169,15 +234,19 @@ class EndpointApp:
 
     def _refusal(self, error: EmbedhubError) -> Reply:
         failure = failure_of(error)
+        if isinstance(error, ModelError) and not isinstance(error, ModelNotFoundError):
+            # Whoever can mend it needs the whole path, which the client is not told.
+            logger.warning("%s", error)
         reply = self.endpoint.fail(failure)
         reply.status = failure.status
         reply.headers |= failure.headers
         return reply
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = request_headers(scope["headers"])
         address = (scope.get("client") or ("", 0))[0]
-        identity = self._gate.admit(headers, self.endpoint.scope, address)
+        counts = "embedhub.counted" not in scope
+        identity = self._gate.admit(headers, self.endpoint.scope, address, counts=counts)
         scope["embedhub.user"] = identity.user
         body = await self._bodies.read(receive, headers) if self.endpoint.method == "POST" else b""
         try:
@@ -189,13 +258,11 @@ class EndpointApp:
                 body=body,
                 identity=identity,
                 client=identity.user or address,
+                charge=partial(self._gate.quota.charge, identity.account, address),
             )
-            reply = await _unless_disconnected(self.endpoint.answer(call), receive)
+            return await _unless_disconnected(self.endpoint.answer(call), receive)
         finally:
             self._bodies.release(body)
-        if reply.answer is not None:
-            self._gate.quota.spend(identity.account, address, int(reply.answer.tokens.sum()))
-        return reply
 
 
 class _DisconnectedError(Exception):

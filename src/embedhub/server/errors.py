@@ -3,9 +3,17 @@
 What the body looks like is each dialect's own. A code that is not listed stands for something wrong with the input.
 """
 
+import re
 from dataclasses import dataclass, field
 
-from embedhub.errors import EmbedhubError, ServiceError
+from embedhub.errors import (
+    EmbedhubError,
+    ModelError,
+    ModelNotFoundError,
+    ServiceError,
+    SettingError,
+    UnsupportedTaskError,
+)
 
 STATUSES: dict[str, int] = {
     "error": 500,
@@ -15,6 +23,7 @@ STATUSES: dict[str, int] = {
     "model_unsupported": 501,
     "missing_extra": 501,
     "not_offered": 501,
+    "model_mismatch": 409,
     "model_loading": 503,
     "request_too_large": 413,
     "overloaded": 429,
@@ -30,6 +39,7 @@ STATUSES: dict[str, int] = {
     "storage_full": 507,
     "repository_not_found": 404,
     "repository_gated": 403,
+    "namespace_not_found": 404,
     "revision_not_found": 404,
     "entry_not_found": 404,
     "discussion_not_found": 404,
@@ -40,6 +50,9 @@ STATUSES: dict[str, int] = {
 }
 
 _BAD_INPUT = 400
+
+# The folders of a path, at the beginning of a word.
+_FOLDERS = re.compile(r"(?<![^\s(`'\"])/(?:[^\s/:,;]+/)+")
 
 
 @dataclass
@@ -66,9 +79,19 @@ def status_of(code: str) -> int:
     return STATUSES.get(code, _BAD_INPUT)
 
 
+def without_folders(message: str) -> str:
+    """The message with the last part of each path only: where a server keeps its files is nobody's business."""
+    return _FOLDERS.sub("", message)
+
+
 def failure_of(error: EmbedhubError) -> Failure:
     """An error as it is answered."""
-    failure = Failure(error.code, " ".join(str(error).split()), status_of(error.code))
+    message = " ".join(str(error).split())
+    if isinstance(error, ModelError | SettingError | UnsupportedTaskError) and not isinstance(
+        error, ModelNotFoundError
+    ):
+        message = without_folders(message)
+    failure = Failure(error.code, message, status_of(error.code))
     failure.headers["x-error-code"] = error.code
     if isinstance(error, ServiceError) and error.retry_after is not None:
         failure.retry_after = error.retry_after

@@ -6,7 +6,7 @@ told twice: under our own names, and under those of text-embeddings-inference (`
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -106,6 +106,12 @@ class RequestMetrics:
         }
         self._failures: Counter[str] = Counter()
 
+    def forget_all_but(self, models: Collection[str]) -> None:
+        """Forget what was counted of models that are not loaded any more: names come from requests."""
+        for counter in (self._texts, self._tokens, self._truncated):
+            for name in counter.keys() - models:
+                del counter[name]
+
     def count(self, seen: Observation) -> None:
         """Count a request."""
         route = seen.route or _UNMATCHED
@@ -126,8 +132,8 @@ class RequestMetrics:
         name = answer.loaded.name
         self._texts[name] += seen.texts
         self._tokens[name] += seen.tokens
-        if answer.truncated:
-            self._truncated[name] += len(answer.truncated)
+        if answer.truncated or answer.query_truncated:
+            self._truncated[name] += len(answer.truncated) + answer.query_truncated
         alone = seen.texts == 1
         if alone:
             self._input_tokens.add(seen.tokens)
@@ -203,6 +209,8 @@ class ServiceMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every family."""
+        here = {each.name for each in self._service.loaded.ready}
+        self._requests.forget_all_but(here)
         yield _gauge("embedhub_info", "The version that runs.", [({"version": __version__}, 1)])
         yield from self._requests.families()
         yield from self._models()
@@ -246,7 +254,8 @@ class ServiceMetrics(Collector):
         yield _gauge("te_queue_size", "Texts that wait.", [({}, sum(count for _, count in waiting))])
 
     def _totals(self) -> Iterator[Metric]:
-        totals = [({"model": name}, each) for name, each in list(self._service.totals.items())]
+        here = {each.name for each in self._service.loaded.ready}
+        totals = [({"model": name}, each) for name, each in list(self._service.totals.items()) if name in here]
         sizes = [(labels, each.pack_jobs) for labels, each in totals]
         tokens = [(labels, each.pack_tokens) for labels, each in totals]
         computed = [(labels, each.pack_computed_tokens) for labels, each in totals]

@@ -107,7 +107,7 @@ def _observation(scope: Scope, status: int, seconds: float) -> Observation:
         code,
         answer,
         len(answer.tokens) if answer is not None else 0,
-        int(answer.tokens.sum()) if answer is not None else 0,
+        answer.read_tokens if answer is not None else 0,
     )
 
 

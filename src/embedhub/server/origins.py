@@ -5,6 +5,11 @@ where no page can read an answer is told in docs/decisions/0004.
 """
 
 import ipaddress
+import re
+
+# What a browser writes between `//` and the path. A port may be left out, also behind its colon.
+_AUTHORITY = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^\s:/?#@\[\]\\]+))(?::(?P<port>[0-9]{0,5}))?")
+_LARGEST_PORT = 65535
 
 
 def is_loopback(host: str) -> bool:
@@ -19,10 +24,11 @@ def is_loopback(host: str) -> bool:
 
 
 def host_name(authority: str) -> str:
-    """The name in a `Host` header: `[::1]:8080` is `::1`."""
-    if authority.startswith("["):
-        return authority[1:].partition("]")[0]
-    return authority.partition(":")[0]
+    """The name in a `Host` header: `[::1]:8080` is `::1`. Empty for what is no name with or without a port."""
+    found = _AUTHORITY.fullmatch(authority)
+    if found is None or int(found["port"] or 0) > _LARGEST_PORT:
+        return ""
+    return found["address"] or found["name"]
 
 
 def is_allowed(origin: str, host: str, allowed: tuple[str, ...], *, guarded: bool) -> bool:

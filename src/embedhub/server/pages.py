@@ -4,7 +4,8 @@
 paths. All are public: none tells what anybody asked.
 """
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -13,10 +14,11 @@ import orjson
 
 from embedhub import __version__
 from embedhub.server import metrics
-from embedhub.server.docs_page import docs_page, landing_page
+from embedhub.server.docs_page import ADDRESS, docs_page, landing_page
 from embedhub.server.endpoint import Call, Endpoint, Reply
 from embedhub.server.errors import Failure
 from embedhub.server.openapi import document
+from embedhub.server.origins import host_name
 
 HTML = "text/html; charset=utf-8"
 
@@ -26,6 +28,10 @@ _PAGE_HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
+
+
+# It is put into a page and into a shell's line.
+_PLAIN_HOST = re.compile(r"[A-Za-z0-9.:\[\]-]+")
 
 
 class Health(msgspec.Struct):
@@ -57,6 +63,14 @@ async def landing(call: Call) -> Reply:
     if "text/html" in call.headers.get("accept", ""):
         return Reply(landing_page(), content_type=HTML, headers=_PAGE_HEADERS | headers)
     return Reply(msgspec.json.encode(Landing("embedhub", __version__, "/docs", "/openapi.json")), headers=headers)
+
+
+def address(headers: Mapping[str, str]) -> str:
+    """The address under which a request asked this server, also through a proxy; a usual one where that is unclear."""
+    host = headers.get("host", "")
+    if not (_PLAIN_HOST.fullmatch(host) and host_name(host)):
+        return ADDRESS
+    return f"{'https' if headers.get('x-forwarded-proto') == 'https' else 'http'}://{host}"
 
 
 def failed(failure: Failure) -> Reply:
@@ -93,7 +107,8 @@ def own_endpoints(
 
     async def docs(call: Call) -> Reply:
         """This document for people."""
-        return Reply(page(bearer()), content_type=HTML, headers=dict(_PAGE_HEADERS))
+        shown = page(bearer()).replace(ADDRESS.encode(), address(call.headers).encode())
+        return Reply(shown, content_type=HTML, headers=dict(_PAGE_HEADERS))
 
     def own(path: str, answer: Any, summary: str, **more: Any) -> Endpoint:
         return Endpoint("GET", path, answer, failed, summary, "embedhub", scope="public", **more)

@@ -1,8 +1,8 @@
 """How much one may ask: requests a minute and tokens of text a day.
 
-Requests are counted in memory, in a bucket that is refilled all the time and holds a minute's worth. Tokens are known
-only once a request is answered, so that the one which goes beyond the limit is answered, and the next is not. They are
-written down every few seconds, and read again by a server that starts.
+Requests are counted in memory, in a bucket that is refilled all the time and holds a minute's worth. Tokens are counted
+once they are known and before they are computed, so that neither requests at the same time nor those that are given up
+go beyond the limit. They are written down every few seconds, and read again by a server that starts.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from time import monotonic
 
 from embedhub.config import Settings
-from embedhub.errors import EmbedhubError, RateLimitedError
+from embedhub.errors import EmbedhubError, RateLimitedError, RequestTooLargeError
 from embedhub.hub.accounts import Account
 from embedhub.hub.usage import Usage
 
@@ -63,11 +63,30 @@ class Quota:
         if rate:
             self._take(consumer, rate)
 
-    def spend(self, account: Account | None, address: str, tokens: int) -> None:
-        """Count the tokens of a request that was answered."""
-        if self._limits(account)[1]:
-            self._begin_day()
-            self._unsaved[_consumer(account, address)] += tokens
+    def charge(self, account: Account | None, address: str, tokens: int) -> None:
+        """Count the tokens of a request that is about to be computed; fewer than none are given back.
+
+        Raises:
+            RateLimitedError: they are more than what is left of today; nothing was counted.
+            RequestTooLargeError: they are more than a whole day has.
+        """
+        daily = self._limits(account)[1]
+        if not daily:
+            return
+        if tokens > daily:
+            raise RequestTooLargeError(
+                f"the request has {tokens} tokens, {daily} a day are allowed (EMBEDHUB_DAILY_TOKENS): send fewer"
+            )
+        consumer = _consumer(account, address)
+        used = self._used(consumer)
+        if tokens > 0 and used + tokens > daily:
+            raise RateLimitedError(
+                f"the request has {tokens} tokens, {max(0, daily - used)} of the {daily} tokens a day "
+                "(EMBEDHUB_DAILY_TOKENS) are left; they begin anew at 00:00 UTC",
+                retry_after=_seconds_left_today(),
+            )
+        # What is given back of yesterday's is none of today's.
+        self._unsaved[consumer] += max(tokens, -used)
 
     async def keep_saving(self) -> None:
         """Write down what is used, until cancelled."""

@@ -23,6 +23,7 @@ from starlette.applications import Starlette
 from embedhub import __version__
 from embedhub.config import Settings
 from embedhub.errors import SettingError
+from embedhub.runtime.aliases import dead_aliases
 from embedhub.server.app import build_app
 from embedhub.server.auth import Gate
 from embedhub.server.logs import start_logging
@@ -68,7 +69,7 @@ def serve(config: Settings, models: Iterable[str] = ()) -> None:
         ModelError: a model cannot be loaded.
     """
     start_logging(config)
-    models = list(models)
+    models = list(models) or list(config.models) or [config.model]
     gate = Gate(config)
     if not is_loopback(config.host) and not gate.has_tokens and not config.allow_anonymous:
         raise SettingError(
@@ -95,21 +96,30 @@ def serve(config: Settings, models: Iterable[str] = ()) -> None:
             backlog=_BACKLOG,
             timeout_graceful_shutdown=config.grace_seconds,
         ),
-        lambda: _tell(app, gate, listening, models or [config.model]),
+        lambda: _tell(app, gate, listening, models),
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(server, app, listening))
+        runner.run(_serve(server, app, listening, config))
 
 
-async def _serve(server: _Server, app: Starlette, listening: list[socket.socket]) -> None:
+async def _serve(server: _Server, app: Starlette, listening: list[socket.socket], config: Settings) -> None:
     host, port = listening[0].getsockname()[:2]
     with _stopped_by_signals(server):
         async with app.router.lifespan_context(app):
+            telling = asyncio.create_task(_tell_dead_aliases(app, config))
             try:
                 await server.serve(sockets=listening)
             except OSError as error:
                 # Two that start at once may both have bound the port; only one listens.
                 raise _no_address(error, host, port) from error
+            finally:
+                telling.cancel()
+
+
+async def _tell_dead_aliases(app: Starlette, config: Settings) -> None:
+    """Beside the first requests: looking through the disk takes longer than a server may take to start."""
+    for told in await dead_aliases(app.state.service.loaded, config):
+        logger.warning("%s", told)
 
 
 def _tell(app: Starlette, gate: Gate, listening: list[socket.socket], models: list[str]) -> None:

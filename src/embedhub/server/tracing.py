@@ -80,7 +80,7 @@ class RequestSpan:
             times = seen.answer.timings
             span.set_attribute("embedhub.model", seen.answer.loaded.name)
             span.set_attribute("embedhub.texts", len(seen.answer.tokens))
-            span.set_attribute("embedhub.tokens", int(seen.answer.tokens.sum()))
+            span.set_attribute("embedhub.tokens", seen.answer.read_tokens)
             span.set_attribute("embedhub.cached", seen.answer.cached)
             for name in ("load", "tokenization", "queue", "inference"):
                 span.set_attribute(f"embedhub.{name}_seconds", getattr(times, name))

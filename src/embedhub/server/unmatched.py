@@ -1,26 +1,29 @@
 """Answers to requests that no endpoint answers: no such path, another method, OPTIONS, and bugs outside endpoints."""
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
+
+from embedhub.server.dialects.openai.wire import failed as openai_failed
+from embedhub.server.errors import Failure
+from embedhub.server.pages import failed
 
 
 async def unmatched(request: Request, error: Exception) -> Response:
     """404, 405 with the methods that are allowed, or 204 to OPTIONS."""
     allowed = _methods(request.app.routes, request)
     if not allowed:
-        return _failure(404, "not_found", "there is no such path; GET /docs lists those there are")
+        return _failure(request, 404, "not_found", "there is no such path; GET /docs lists those there are")
     headers = {"allow": ", ".join(sorted({*allowed, "OPTIONS"}))}
     if request.method == "OPTIONS":
         return Response(status_code=204, headers=headers)
     message = f"this method is not allowed here; use {' or '.join(sorted(allowed - {'HEAD'}))}"
-    return _failure(405, "method_not_allowed", message, headers)
+    return _failure(request, 405, "method_not_allowed", message, headers)
 
 
 async def broken(request: Request, error: Exception) -> Response:
     """500, where no dialect could say it."""
-    return _failure(500, "error", "unknown error")
+    return _failure(request, 500, "error", "unknown error")
 
 
 def _methods(routes: list[BaseRoute], request: Request) -> set[str]:
@@ -31,6 +34,9 @@ def _methods(routes: list[BaseRoute], request: Request) -> set[str]:
     return found
 
 
-def _failure(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
-    body = orjson.dumps({"error": message})
-    return Response(body, status, {"x-error-code": code, **(headers or {})}, media_type="application/json")
+def _failure(request: Request, status: int, code: str, message: str, more: dict[str, str] | None = None) -> Response:
+    # Who asks below this path has a client of OpenAI's.
+    fail = openai_failed if request.url.path.startswith("/v1/") else failed
+    reply = fail(Failure(code, message, status))
+    headers = {"x-error-code": code, **reply.headers, **(more or {})}
+    return Response(reply.body, status, headers, media_type="application/json")

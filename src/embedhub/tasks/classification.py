@@ -23,12 +23,14 @@ class ClassifyTexts:
         top_k: how many labels of each; None gives all.
         function: what makes scores of logits: `sigmoid`, `softmax` or `identity`; None does as the model says.
         long_texts: `truncate` or `error`.
+        long_texts_keep: `start` or `end`, the part of a long text that is read; None does as the model says.
     """
 
     inputs: Sequence[str | tuple[str, str]]
     top_k: int | None = None
     function: str | None = None
     long_texts: str = "truncate"
+    long_texts_keep: str | None = None
 
     @property
     def texts(self) -> Sequence[str]:
@@ -74,7 +76,7 @@ def prepare_classification(model: AnyModel, request: ClassifyTexts) -> Plan[list
     if request.top_k is not None and request.top_k < 1:
         raise SettingError(f"top_k is {request.top_k}, at least 1 is needed")
     activation = score_function(request.function or loaded.spec.activation)
-    prepared = loaded.prepare(request.inputs)
+    prepared = loaded.prepare(request.inputs, keep=request.long_texts_keep)
     refuse_long(prepared.tokens, prepared.truncated, loaded.spec.max_tokens, request.long_texts)
 
     def finish(pooled: Floats) -> list[list[Labelled]]:

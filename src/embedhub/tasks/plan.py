@@ -23,8 +23,10 @@ class Plan(Generic[Result]):
 
     Attributes:
         jobs: for the encoder.
-        tokens: int64 [n], tokens of each whole input.
-        truncated: bool [n], whether only a part of it is read.
+        tokens: int64, tokens of everything that is to be read, each whole.
+        truncated: bool [n], whether only a part of an input is read.
+        query_truncated: whether only a part is read of the text that the inputs are compared with, which is none of
+            them.
         finish: outputs to the result. The outputs are float32 [jobs, encoder.width], or with `of_tokens` a list of
             float32 [tokens, H].
         of_tokens: whether the vectors of tokens are wanted instead of pooled ones.
@@ -37,6 +39,12 @@ class Plan(Generic[Result]):
     finish: Callable[[Any], Result]
     of_tokens: bool = False
     method: str = ""
+    query_truncated: bool = False
+
+    @property
+    def read_tokens(self) -> int:
+        """Tokens that are read in all: without what is cut away, and those of every piece of a text in pieces."""
+        return sum(len(job.ids) for job in self.jobs) if self.jobs else int(self.tokens.sum())
 
 
 def refuse_long(tokens: NDArray[np.int64], truncated: NDArray[np.bool_], limit: int, long_texts: str) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from embedhub.engine.classifier import Classifier
 from embedhub.engine.model import EncodeOptions
-from embedhub.errors import InputError, UnsupportedTaskError
+from embedhub.errors import InputError, TextTooLongError, UnsupportedTaskError
 from embedhub.search.metrics import cos_sim
 from embedhub.tasks.classification import score_function
 from embedhub.tasks.embedding import embedding_model
@@ -26,7 +26,7 @@ class RerankTexts:
         documents: the candidates.
         top_k: how many of the best to give; None gives all.
         raw_scores: leave out the last step, which makes a probability of a cross-encoder's logit.
-        long_texts, long_texts_keep: as in `EmbedTexts`.
+        long_texts, long_texts_keep: as in `EmbedTexts`; without a part a cross-encoder does as the model says.
     """
 
     query: str
@@ -34,7 +34,7 @@ class RerankTexts:
     top_k: int | None = None
     raw_scores: bool = False
     long_texts: str = "truncate"
-    long_texts_keep: str = "start"
+    long_texts_keep: str | None = None
 
     @property
     def texts(self) -> Sequence[str]:
@@ -78,12 +78,14 @@ def _cross_encoder_ranking(model: Classifier, request: RerankTexts) -> Plan[list
     # CrossEncoder's rule, which knows no problem types.
     stated = model.spec.stated_activation or "sigmoid"
     activation = score_function("identity" if request.raw_scores else stated)
-    prepared = model.prepare([(request.query, document) for document in request.documents])
+    pairs = [(request.query, document) for document in request.documents]
+    prepared = model.prepare(pairs, keep=request.long_texts_keep)
     refuse_long(prepared.tokens, prepared.truncated, model.spec.max_tokens, request.long_texts)
     return Plan(
         prepared.jobs,
         prepared.tokens,
-        prepared.truncated,
+        prepared.cut[:, 1],
+        query_truncated=bool(prepared.cut[:, 0].any()),
         finish=lambda pooled: best_first(activation(model.finish(pooled))[:, 0], request.top_k),
         method="cross-encoder",
     )
@@ -91,10 +93,14 @@ def _cross_encoder_ranking(model: Classifier, request: RerankTexts) -> Plan[list
 
 def _cosine_ranking(model: AnyModel, request: RerankTexts) -> Plan[list[Ranked]]:
     encoder = embedding_model(model, "reranking")
-    options = EncodeOptions(long_texts=request.long_texts, long_texts_keep=request.long_texts_keep)
+    options = EncodeOptions(long_texts=request.long_texts, long_texts_keep=request.long_texts_keep or "start")
     as_query = replace(options, prompt=encoder.query_prompt)
     as_document = replace(options, prompt=encoder.document_prompt)
-    query = encoder.prepare([request.query], as_query)
+    try:
+        query = encoder.prepare([request.query], as_query)
+    except TextTooLongError as error:
+        limit = encoder.max_seq_length
+        raise TextTooLongError(f"the query has {error.tokens} tokens, the model reads {limit}") from error
     documents = encoder.prepare(request.documents, as_document)
 
     def finish(pooled: Floats) -> list[Ranked]:
@@ -106,7 +112,8 @@ def _cosine_ranking(model: AnyModel, request: RerankTexts) -> Plan[list[Ranked]]
     return Plan(
         [*query.jobs, *documents.jobs],
         np.concatenate([query.tokens, documents.tokens]),
-        np.concatenate([query.truncated, documents.truncated]),
+        documents.truncated,
+        query_truncated=bool(query.truncated[0]),
         finish=finish,
         method="cosine",
     )

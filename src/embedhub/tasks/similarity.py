@@ -33,7 +33,7 @@ class CompareTexts:
 
 
 def prepare_similarity(model: AnyModel, request: CompareTexts) -> Plan[Floats]:
-    """Plan of cosines, float32 [n]; the plan's tokens count the source first."""
+    """Plan of cosines, float32 [n]; the plan's tokens count the source first, its truncated ones leave it out."""
     encoder = embedding_model(model, "sentence similarity")
     if not request.sentences:
         raise InputError("sentences is empty; give at least one")
@@ -53,4 +53,5 @@ def cosine_plan(model: Model, texts: Sequence[str], options: EncodeOptions) -> P
         vectors = model.finish(pooled, prepared, options)
         return np.asarray(cos_sim(vectors[:1], vectors[1:])[0], np.float32)
 
-    return Plan(prepared.jobs, prepared.tokens, prepared.truncated, finish=finish)
+    cut = prepared.truncated
+    return Plan(prepared.jobs, prepared.tokens, cut[1:], finish=finish, query_truncated=bool(cut[0]))

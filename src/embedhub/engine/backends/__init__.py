@@ -1,7 +1,7 @@
 """Arrays through weights. Knows machines and number types, refuses to know texts.
 
-A backend has one method. What it gives is the same whatever library computes it, so that everything above is
-written once.
+A backend has one method that computes. What it gives is the same whatever library computes it, so that everything
+above is written once.
 """
 
 from collections.abc import Callable, Iterable
@@ -34,6 +34,13 @@ class Backend(Protocol):
     packs_rows: bool
     lanes: int
     calibration: str
+
+    def prepare(self, *, tokens: bool) -> None:
+        """Compile now what several batches at once need, tokens' vectors or sums; `run` does so when it must.
+
+        Batches are computed meanwhile.
+        """
+        ...
 
     def run(self, batches: Iterable[Batch], pool: Callable[[Batch], NDArray[np.float32]] | None, take: Take) -> None:
         """Compute every batch and hand each result to `take`, in any order.

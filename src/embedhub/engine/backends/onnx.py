@@ -67,6 +67,9 @@ class OnnxBackend:
         self._lock = threading.Lock()
         return compiled
 
+    def prepare(self, *, tokens: bool) -> None:
+        """See `Backend.prepare`: there is one way for all."""
+
     def run(self, batches: Iterable[Batch], pool: Callable[[Batch], NDArray[np.float32]] | None, take: Take) -> None:
         """See `Backend.run`."""
         for batch in batches:

@@ -158,13 +158,19 @@ class OpenVinoBackend:
         self._graphs: dict[bool, ov.Model] = {}
         self._compiled: dict[tuple[bool, int], Any] = {}
         self._lock = threading.Lock()
+        self._compiling = threading.Lock()
         renew_in_forks(self)
 
     def renew(self) -> object:
         """See `forks.Renewable`."""
         compiled, self._compiled = self._compiled, {}
         self._lock = threading.Lock()
+        self._compiling = threading.Lock()
         return compiled
+
+    def prepare(self, *, tokens: bool) -> None:
+        """See `Backend.prepare`."""
+        self._queue(tokens, self._use.streams)
 
     def run(self, batches: Iterable[Batch], pool: Callable[[Batch], NDArray[np.float32]] | None, take: Take) -> None:
         """See `Backend.run`. Calls from several threads take turns."""
@@ -213,12 +219,17 @@ class OpenVinoBackend:
 
     def _queue(self, tokens: bool, streams: int) -> Any:
         key = (tokens, streams)
-        if key not in self._compiled:
-            if tokens not in self._graphs:
-                self._graphs[tokens] = self._build(tokens)
-            compiled = compile_graph(self._graphs[tokens], self.dtype, Machine(self._use.threads, streams))
-            self._compiled[key] = ov.AsyncInferQueue(compiled, streams)
-        return self._compiled[key]
+        queue = self._compiled.get(key)
+        if queue is None:
+            # A lock of its own: what is compiled already computes meanwhile.
+            with self._compiling:
+                queue = self._compiled.get(key)
+                if queue is None:
+                    if tokens not in self._graphs:
+                        self._graphs[tokens] = self._build(tokens)
+                    compiled = compile_graph(self._graphs[tokens], self.dtype, Machine(self._use.threads, streams))
+                    queue = self._compiled[key] = ov.AsyncInferQueue(compiled, streams)
+        return queue
 
     def _inputs(self, batch: Batch, pool: Callable[[Batch], NDArray[np.float32]] | None) -> list[NDArray[Any]]:
         arrays: list[NDArray[Any]] = [batch.ids, batch.positions, batch.segments]

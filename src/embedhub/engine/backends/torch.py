@@ -46,6 +46,9 @@ class TorchBackend:
         encoder = model.get_encoder() if model.config.is_encoder_decoder else model
         self._model = encoder.to(torch.float32).eval()
 
+    def prepare(self, *, tokens: bool) -> None:
+        """See `Backend.prepare`: there is one way for all."""
+
     def run(self, batches: Iterable[Batch], pool: Callable[[Batch], NDArray[np.float32]] | None, take: Take) -> None:
         """See `Backend.run`."""
         for batch in batches:

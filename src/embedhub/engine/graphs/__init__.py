@@ -17,7 +17,7 @@ from embedhub.engine.weights import Weights
 from embedhub.errors import ModelIntegrityError, UnsupportedModelError
 from embedhub.models import ModelSpec, position_capacity
 
-__all__ = ["ARCHITECTURES", "build_graph", "takes_types"]
+__all__ = ["ARCHITECTURES", "build_graph", "knows_types", "takes_types"]
 
 
 class Architecture(NamedTuple):
@@ -48,6 +48,7 @@ def build_graph(
     *,
     largest_id: int = 0,
     tokens: bool = False,
+    types: bool | None = None,
     ranges: Mapping[str, SiteRange] | None = None,
     observe: dict[str, Node] | None = None,
     observed_weights: dict[str, list[NDArray[np.float32]]] | None = None,
@@ -58,6 +59,8 @@ def build_graph(
         spec: the model; its weights are read here.
         largest_id: largest token id that the tokenizer gives.
         tokens: give the tokens' vectors instead of their sums.
+        types: whether the graph has the input `types`, which only a model that `knows_types` can have; None: where
+            it `takes_types`.
         ranges: from a calibration; given, linear layers compute in int8.
         observe: filled with the inputs of the linear layers, which then follow the first output.
         observed_weights: filled with the linear layers' weights by site.
@@ -75,7 +78,7 @@ def build_graph(
         # A model's longest input may be raised up to this after it was loaded.
         max_tokens=max(spec.max_tokens, position_capacity(spec.config) or 0),
         epsilon=_epsilon(spec, architecture.epsilon),
-        types=takes_types(spec),
+        types=takes_types(spec) if types is None else types,
         ranges=ranges,
         observe=observe,
         observed_weights=observed_weights,
@@ -99,8 +102,13 @@ def _epsilon(spec: ModelSpec, name: str) -> float:
 
 def takes_types(spec: ModelSpec) -> bool:
     """Whether the graph of a model has the input `types`: classifiers of families that tell two texts apart."""
+    return spec.kind == "classifier" and knows_types(spec)
+
+
+def knows_types(spec: ModelSpec) -> bool:
+    """Whether a model tells the two texts of a pair apart by the types of their tokens."""
     architecture = ARCHITECTURES.get(spec.architecture)
-    if spec.kind != "classifier" or architecture is None or architecture.types < 2:
+    if architecture is None or architecture.types < 2:
         return False
     stated = spec.config.get("type_vocab_size")
     return int(architecture.types if stated is None else stated) > 1

@@ -6,18 +6,20 @@ Knows the wire. What becomes of a commit, `hub.commits` knows.
 import base64
 import binascii
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Annotated, Any, Literal
 
 import msgspec
 from starlette.responses import Response
 
 from embedhub.errors import (
+    HubConflictError,
     HubContentError,
     HubNameError,
     RequestError,
     RequestTooLargeError,
     RevisionNotFoundError,
+    StaleParentError,
 )
 from embedhub.hub.access import Action
 from embedhub.hub.commits import (
@@ -45,6 +47,9 @@ _LONGEST_LINE = LARGEST_REGULAR_BYTES * 4 // 3 + (64 << 10)
 
 _MOST_OPERATIONS = 100_000
 _LONGEST_MESSAGE = 64 << 10
+
+# Commits of one server wait for each other; pushes and other servers do not.
+_TRIES = 20
 
 
 class Header(msgspec.Struct):
@@ -133,13 +138,15 @@ def _commit(exchange: Exchange, body: IO[bytes], proposes: bool) -> Response:
         reference, head = _target(git, revision, exists_as_branch=proposes)
         parent = header.parentCommit or ""
         wanted = Wanted(operations, message[:_LONGEST_MESSAGE], exchange.actor.user, "" if proposes else parent)
+        large = (each.sha256 for each in operations if isinstance(each, AddLargeFile))
+        held = hub.holdings.renew(repository.uuid, large)
 
         def size_of(sha256: str) -> int | None:
-            return hub.holdings.holds(repository.uuid, sha256)
+            return held[sha256] if sha256 in held else hub.holdings.renew(repository.uuid, [sha256]).get(sha256)
 
         if not proposes:
             hub.demand_reference(exchange.actor, repository, reference)
-            made = apply(git, wanted, reference, base=head, expected=head, size_of=size_of)
+            made = _apply(git, wanted, reference, head, size_of)
             return answer(_done(exchange, repository, made))
         base = git.resolve(parent) if parent else head
         number = 1
@@ -147,6 +154,19 @@ def _commit(exchange: Exchange, body: IO[bytes], proposes: bool) -> Response:
         made = apply(git, wanted, pull, base=base, expected=base, size_of=size_of)
         url = f"{exchange.address(repository)}/discussions/{number}"
         return answer(_done(exchange, repository, made) | {"pullRequestUrl": url})
+
+
+def _apply(git: GitRepository, wanted: Wanted, reference: str, head: str, size_of: Callable[[str], int | None]) -> str:
+    """Commit to a branch. Who did not say upon which commit builds upon whatever a push has made of it meanwhile."""
+    for _ in range(_TRIES):
+        try:
+            return apply(git, wanted, reference, base=head, expected=head, size_of=size_of)
+        except StaleParentError:
+            moved = git.target(reference)
+            if wanted.parent or moved is None:
+                raise
+            head = moved
+    raise HubConflictError(f"{reference} is changed by too many at once; try again")
 
 
 def _done(exchange: Exchange, repository: Repository, commit: str) -> dict[str, Any]:

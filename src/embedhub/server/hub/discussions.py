@@ -12,7 +12,7 @@ from embedhub.hub import merging
 from embedhub.hub.access import Action
 from embedhub.hub.discussion_rows import Discussion, Event
 from embedhub.hub.discussions import Discussions
-from embedhub.hub.git import GitRepository
+from embedhub.hub.reading import GitReader
 from embedhub.hub.repositories import Repository
 from embedhub.server.hub.exchange import Exchange, answer
 from embedhub.server.hub.routing import HubRoute
@@ -190,7 +190,7 @@ def _discussion(repository: Repository, discussion: Discussion) -> dict[str, Any
     }
 
 
-def _changes(git: GitRepository, discussion: Discussion, *, with_diff: bool) -> dict[str, Any]:
+def _changes(git: GitReader, discussion: Discussion, *, with_diff: bool) -> dict[str, Any]:
     """What a pull request would change, while it is not merged."""
     changes = {"base": discussion.target}
     if discussion.merge_commit:

@@ -5,6 +5,7 @@ large upload takes none from the models.
 """
 
 import asyncio
+import datetime
 import inspect
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, unquote, urlencode
 
 import msgspec
 import orjson
@@ -26,10 +27,12 @@ from embedhub.errors import EmbedhubError, RequestError, RequestTimeoutError, Re
 from embedhub.hub.access import Action, Actor
 from embedhub.hub.hosting import Hub
 from embedhub.hub.repositories import Repository
+from embedhub.runtime.hosted import HostedDatasets
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.errors import Failure, failure_of
 from embedhub.server.hub.routing import HubRoute, Router, kind_of
+from embedhub.server.sessions import PROOF_FIELD, PROOF_HEADER
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +55,18 @@ _CODES: Mapping[str, str] = {
 }
 
 
+# Of one form.
+_MOST_FIELDS = 20_000
+
+
+class PassedOnError(Exception):
+    """What was asked for is not the Hub's: the application behind it is to answer. Never told to a client."""
+
+
+class MovedError(Exception):
+    """What was asked for is elsewhere by now, at the address that this holds."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """A request as a handler sees it.
@@ -60,6 +75,7 @@ class Exchange:
         hub: what is served.
         service: computes vectors.
         config: the settings.
+        gate: knows tokens and sessions, and counts what was used.
         actor: who asks, with their roles.
         identity: the token they brought.
         path: parameters of the address, unescaped.
@@ -68,11 +84,14 @@ class Exchange:
         body: as sent; empty where the handler streams.
         base: scheme and host as the client wrote them, without a slash at the end.
         request: for what is not here.
+        threads: for what waits for the disk.
+        hosted: datasets that are asked.
     """
 
     hub: Hub
     service: Service
     config: Settings
+    gate: Gate
     actor: Actor
     identity: Identity
     path: Mapping[str, str]
@@ -82,6 +101,7 @@ class Exchange:
     base: str
     request: Request
     threads: ThreadPoolExecutor
+    hosted: HostedDatasets
 
     def json(self, type: type[_Result] | Any) -> Any:
         """The body as that type.
@@ -95,8 +115,43 @@ class Exchange:
             raise RequestError(f"the body is not what is read here: {error}") from error
 
     def repository(self, action: Action) -> Repository:
-        """The repository that the address names, if the actor may do that with it; errors as of `Hub.find`."""
-        return self.hub.find(self.actor, kind_of(self.path), f"{self.path['namespace']}/{self.path['name']}", action)
+        """The repository that the address names, if the actor may do that with it; errors as of `Hub.find`.
+
+        Raises:
+            MovedError: that is a name it had before, and the request only reads.
+        """
+        id = f"{self.path['namespace']}/{self.path['name']}"
+        found = self.hub.find(self.actor, kind_of(self.path), id, action)
+        if found.id.lower() != id.lower() and self.request.method in ("GET", "HEAD"):
+            raise MovedError(self._address_after_move(found))
+        return found
+
+    def form(self) -> dict[str, list[str]]:
+        """The body as fields of a form.
+
+        Raises:
+            RequestError: it is none.
+        """
+        try:
+            return parse_qs(self.body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        except ValueError as error:
+            raise RequestError(f"the body is not a form: {error}") from error
+
+    def next_page(self, path: str = "", **changes: str) -> dict[str, str]:
+        """A header that leads to the next page of a list.
+
+        Args:
+            path: of the address, if it is another.
+            changes: parameters of the query that differ.
+        """
+        kept = [(name, value) for name, value in self.query.multi_items() if name not in changes]
+        query = urlencode([*kept, *changes.items()])
+        return {"link": f'<{self.base}{path or self.raw_path}?{query}>; rel="next"'}
+
+    @property
+    def raw_path(self) -> str:
+        """The path as it was sent."""
+        return str(self.request.scope["raw_path"].decode("latin-1"))
 
     def flag(self, name: str) -> bool:
         """Whether a parameter of the query says yes, in any client's spelling."""
@@ -118,6 +173,17 @@ class Exchange:
     def address(self, repository: Repository) -> str:
         """Where a repository is seen."""
         return f"{self.base}/{repository.kind.prefix}{repository.id}"
+
+    def _address_after_move(self, repository: Repository) -> str:
+        parts = self.raw_path.split("/")
+        for at in range(1, len(parts) - 1):
+            namespace, name = unquote(parts[at]), unquote(parts[at + 1])
+            suffix = name[len(self.path["name"]) :]
+            if namespace == self.path["namespace"] and name.startswith(self.path["name"]) and suffix in ("", ".git"):
+                parts[at : at + 2] = [repository.namespace, repository.name + suffix]
+                break
+        query = self.request.url.query
+        return self.base + "/".join(parts) + (f"?{query}" if query else "")
 
     async def run(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
         """A function that waits for the disk, in a thread."""
@@ -168,6 +234,21 @@ def answer(content: Any, headers: Mapping[str, str] | None = None, status: int =
     return Response(orjson.dumps(content), status, headers, media_type="application/json")
 
 
+def done() -> Response:
+    """A reply that says no more than that it is so."""
+    return Response("OK", media_type="text/plain")
+
+
+def header_text(text: str) -> str:
+    """A text as the value of a header: what is not printable ASCII, such as the end of a line, is a question mark."""
+    return "".join(character if " " <= character <= "~" else "?" for character in text)
+
+
+def moment(seconds: float) -> str:
+    """Seconds since 1970 as clients read a time, to the millisecond."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
 class HubApp:
     """A layer around an application that answers the Hub's addresses and passes on the others.
 
@@ -176,19 +257,32 @@ class HubApp:
         routes: of the Hub, asked in order.
         hub: what is served.
         service: computes vectors.
+        hosted: datasets that are asked.
         gate: who may ask.
         config: the settings.
+        refuse_page: what people see of an error on a page.
     """
 
     def __init__(
-        self, app: ASGIApp, *, routes: tuple[HubRoute, ...], hub: Hub, service: Service, gate: Gate, config: Settings
+        self,
+        app: ASGIApp,
+        *,
+        routes: tuple[HubRoute, ...],
+        hub: Hub,
+        service: Service,
+        hosted: HostedDatasets,
+        gate: Gate,
+        config: Settings,
+        refuse_page: Callable[[EmbedhubError, Request], Response],
     ) -> None:
         self._app = app
         self._router = Router(routes)
         self._hub = hub
         self._service = service
+        self._hosted = hosted
         self._gate = gate
         self._config = config
+        self._refuse_page = refuse_page
         self._threads = ThreadPoolExecutor(_THREADS, "hub")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -196,20 +290,30 @@ class HubApp:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        is_page = False
         try:
-            found = self._router.find(scope["method"], scope["raw_path"].decode("ascii"))
+            found = self._router.find(scope["method"], scope["raw_path"].decode("latin-1"))
             if isinstance(found, set):
                 await self._app(scope, receive, send)
                 return
             route, path = found
             # What the log and the metrics call it.
             scope["embedhub.endpoint"] = route
+            is_page = route.page
             if "token" in path:
                 scope["embedhub.shown_path"] = route.pattern
             response = await self._answer(Request(scope, receive), route, path)
+        except PassedOnError:
+            # Its request was counted, and it is to be known by the endpoint that answers.
+            scope["embedhub.counted"] = True
+            del scope["embedhub.endpoint"]
+            await self._app(scope, receive, send)
+            return
+        except MovedError as moved:
+            response = Response(status_code=307, headers={"location": str(moved)})
         except EmbedhubError as error:
             scope["embedhub.error"] = error.code
-            response = _refusal(error)
+            response = self._refuse_page(error, Request(scope)) if is_page else _refusal(error)
         except Exception:
             logger.exception("%s %s: a bug", scope["method"], scope["path"])
             scope["embedhub.error"] = "error"
@@ -217,29 +321,34 @@ class HubApp:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request, route: HubRoute, path: dict[str, str]) -> Response:
-        headers = dict(request.headers)
-        address = request.client.host if request.client is not None else ""
-        identity = self._gate.admit(headers, route.scope, address)
-        request.scope["embedhub.user"] = identity.user
         exchange = Exchange(
             hub=self._hub,
             service=self._service,
             config=self._config,
+            gate=self._gate,
             actor=Actor(),
-            identity=identity,
+            identity=Identity(),
             path=path,
             query=request.query_params,
-            headers=headers,
+            headers=dict(request.headers),
             body=b"",
-            base=self._config.public_url.rstrip("/")
-            or f"{request.url.scheme}://{quote(request.url.netloc, safe=':[]')}",
+            base=self._config.public_url or _written_address(request),
             request=request,
             threads=self._threads,
+            hosted=self._hosted,
         )
-        if not route.streams and request.method not in ("GET", "HEAD"):
+        posts = not route.streams and request.method not in ("GET", "HEAD")
+        if route.page and posts:
+            exchange.body = await _small_body(exchange, _SMALL_BODY)
+            # A form proves in a field what a script proves in a header.
+            exchange.headers = {**exchange.headers, PROOF_HEADER: exchange.form().get(PROOF_FIELD, [""])[0]}
+        address = request.client.host if request.client is not None else ""
+        exchange.identity = self._gate.admit(exchange.headers, route.scope, address)
+        request.scope["embedhub.user"] = exchange.identity.user
+        if posts and not route.page:
             exchange.body = await _small_body(exchange, self._config.max_body_mb << 20 if route.large else _SMALL_BODY)
         if inspect.iscoroutinefunction(route.handler):
-            exchange.actor = await exchange.run(self._actor, identity)
+            exchange.actor = await exchange.run(self._actor, exchange.identity)
             made: Response = await route.handler(exchange)
             return made
         return await exchange.run(self._in_thread, route, exchange)
@@ -279,9 +388,7 @@ def hub_failure(error: EmbedhubError) -> Failure:
     code = _CODES.get(error.code)
     if code is not None:
         failure.headers["x-error-code"] = code
-    # A message may repeat what was asked for, and a header holds nothing but printable ASCII.
-    shown = (character if " " <= character <= "~" else "?" for character in failure.message)
-    failure.headers["x-error-message"] = "".join(shown)
+    failure.headers["x-error-message"] = header_text(failure.message)
     if failure.status == 401:
         # git asks its user for a name and a password only if it is told so; the password is a token.
         failure.headers["www-authenticate"] = 'Basic realm="embedhub"'

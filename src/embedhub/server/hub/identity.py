@@ -3,10 +3,10 @@
 from typing import Any
 
 import msgspec
-import yaml
 from starlette.responses import Response
 
-from embedhub.errors import UnauthorizedError
+from embedhub.errors import HubContentError, UnauthorizedError
+from embedhub.hub.cards import read_card
 from embedhub.server.hub.exchange import Exchange, answer
 from embedhub.server.hub.routing import HubRoute
 
@@ -71,21 +71,16 @@ def validate_yaml(exchange: Exchange) -> Response:
 
 def card_problems(content: str) -> tuple[list[str], list[str]]:
     """Errors and warnings about a README.md. Pure."""
-    head = content.lstrip("\ufeff").split("---", 2)
-    if len(head) < 3 or head[0].strip():
-        return [], ["empty or missing yaml metadata in repo card"]
     try:
-        metadata: Any = yaml.safe_load(head[1])
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        return [f"the head of README.md is no YAML: {' '.join(str(error).split())}"], []
-    if metadata is None:
+        metadata = read_card(content)
+    except HubContentError as error:
+        return [str(error)], []
+    if not metadata:
         return [], ["empty or missing yaml metadata in repo card"]
-    if not isinstance(metadata, dict):
-        return ["the head of README.md is to be a mapping of names to values"], []
     return _fields(metadata), []
 
 
-def _fields(metadata: dict[Any, Any]) -> list[str]:
+def _fields(metadata: dict[str, Any]) -> list[str]:
     problems = []
     for name in ("license", "pipeline_tag", "library_name", "pretty_name"):
         value = metadata.get(name)

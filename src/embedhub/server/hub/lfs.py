@@ -75,12 +75,15 @@ def batch(exchange: Exchange) -> Response:
     # Who proposes a change sends its files before, and says no branch.
     repository = exchange.repository(Action.DISCUSS if uploads else Action.READ)
     in_parts = uploads and "multipart" in wanted.transfers
+    # Who is told that a file is here already will refer to it soon.
+    held = exchange.hub.holdings.renew(repository.uuid, (each.oid for each in wanted.objects)) if uploads else {}
     objects = []
     for each in wanted.objects:
         if not SHA256.fullmatch(each.oid):
             objects.append(_failed(each, 422, "that is no sha256"))
         elif uploads:
-            objects.append(_upload(exchange, repository, each, in_parts=in_parts))
+            is_here = held.get(each.oid) == each.size == exchange.hub.blobs.size(each.oid)
+            objects.append(_upload(exchange, repository, each, is_here=is_here, in_parts=in_parts))
         else:
             objects.append(_download(exchange, repository, each))
     parted = any("chunk_size" in each.get("actions", {}).get("upload", {}).get("header", {}) for each in objects)
@@ -159,9 +162,11 @@ def deliver(exchange: Exchange) -> Response:
     return ranged(exchange, headers, sha256, size, exchange.hub.blobs.path(sha256), b"")
 
 
-def _upload(exchange: Exchange, repository: Repository, file: LfsObject, *, in_parts: bool) -> dict[str, Any]:
+def _upload(
+    exchange: Exchange, repository: Repository, file: LfsObject, *, is_here: bool, in_parts: bool
+) -> dict[str, Any]:
     made: dict[str, Any] = {"oid": file.oid, "size": file.size, "authenticated": True}
-    if exchange.hub.holdings.holds(repository.uuid, file.oid) == file.size:
+    if is_here:
         return made
     claims: dict[str, Claim] = {"repository": repository.uuid, "sha256": file.oid, "size": file.size}
     signer = exchange.hub.signer

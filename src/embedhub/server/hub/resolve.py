@@ -10,12 +10,10 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from embedhub.errors import EntryNotFoundError, HubContentError
 from embedhub.hub.access import Action
-from embedhub.hub.repositories import Repository
 from embedhub.hub.trees import Entry
 from embedhub.server.hub.download import FilePart
-from embedhub.server.hub.exchange import Exchange, answer
+from embedhub.server.hub.exchange import Exchange, answer, header_text
 from embedhub.server.hub.routing import HubRoute
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -37,7 +35,7 @@ def resolve(exchange: Exchange) -> Response:
     headers = _headers(exchange, entry, commit)
     file: Path | None = None
     if entry.pointer is not None:
-        file = _large_file(exchange, repository, entry)
+        file = exchange.hub.large_file(repository, entry)
     return ranged(exchange, headers, entry.etag, entry.size, file, content)
 
 
@@ -123,24 +121,12 @@ def _headers(exchange: Exchange, entry: Entry, commit: str) -> dict[str, str]:
     return headers
 
 
-def _large_file(exchange: Exchange, repository: Repository, entry: Entry) -> Path:
-    """Where a large file lies, if the repository holds it: a pointer alone opens nothing."""
-    assert entry.pointer is not None
-    hub = exchange.hub
-    if hub.holdings.holds(repository.uuid, entry.pointer.sha256) != entry.pointer.size:
-        raise EntryNotFoundError(f"Entry not found: the large file behind {entry.path[:300]} was never uploaded")
-    path = hub.blobs.path(entry.pointer.sha256)
-    if not path.is_file():
-        raise HubContentError(f"the large file behind {entry.path[:300]} is missing; `embedhub hub check` tells more")
-    return path
-
-
 def _no_file(exchange: Exchange, commit: str, path: str) -> Response:
     # With the commit, so that clients remember that there is none.
     message = f"Entry not found: there is no file {path[:300]}"
     headers = {
         "x-error-code": "EntryNotFound",
-        "x-error-message": message.encode("ascii", "replace").decode(),
+        "x-error-message": header_text(message),
         "x-repo-commit": commit,
     }
     return answer({"error": message}, headers, 404)

@@ -28,6 +28,7 @@ class HubRoute:
         scope: what a token must be for at least; `public` needs none.
         streams: whether the handler, a coroutine, reads the body itself.
         large: whether the body may be as large as the settings allow for one request's, instead of a megabyte.
+        page: whether people look at it: errors are pages too, and who has to sign in is led there.
     """
 
     method: str
@@ -36,6 +37,7 @@ class HubRoute:
     scope: str = "read"
     streams: bool = False
     large: bool = False
+    page: bool = False
 
     @property
     def path(self) -> str:

@@ -3,7 +3,7 @@
 from uuid import uuid4
 
 from embedhub.server.dialects.cohere import wire
-from embedhub.server.endpoint import Call, Endpoint, Reply
+from embedhub.server.endpoint import Call, Endpoint, Reply, written
 
 
 async def rerank_v1(call: Call) -> Reply:
@@ -17,9 +17,9 @@ async def rerank_v2(call: Call) -> Reply:
 
 
 async def _rerank(call: Call, version: str) -> Reply:
-    body: wire.RerankRequest = call.json(wire.RerankRequest)
+    body: wire.RerankRequest = await call.read(wire.RerankRequest)
     answer = await call.service.run(body.model, wire.task_request(body), call.caller())
-    return wire.reply(answer, body, version=version, id=str(uuid4()))
+    return await written(call.service, answer, lambda: wire.reply(answer, body, version=version, id=str(uuid4())))
 
 
 ENDPOINTS = tuple(

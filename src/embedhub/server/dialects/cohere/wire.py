@@ -68,7 +68,7 @@ class ResponseMeta(msgspec.Struct):
 
 
 class Usage(msgspec.Struct):
-    """Jina's part of the answer: tokens of the query and the documents."""
+    """Jina's part of the answer: tokens that were read of the query and the documents."""
 
     total_tokens: int
     prompt_tokens: int
@@ -108,7 +108,7 @@ def reply(answer: Answer, body: RerankRequest, *, version: str, id: str) -> Repl
         id: the answer's own.
     """
     shown = version == "1" if body.return_documents is None else body.return_documents
-    tokens = int(answer.tokens.sum())
+    tokens = answer.read_tokens
     response = RerankResponse(
         id=id,
         model=body.model or answer.loaded.name,

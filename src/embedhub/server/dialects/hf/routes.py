@@ -9,30 +9,33 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from embedhub.errors import RequestError
+from embedhub.runtime.aliases import alias_told
 from embedhub.server.dialects.hf import wire
-from embedhub.server.endpoint import Call, Endpoint, Reply
+from embedhub.server.endpoint import Call, Endpoint, Reply, written
 
 
 async def infer(call: Call) -> Reply:
     """What the inputs ask for."""
-    body = _body(call)
+    body = await _body(call)
     chosen = wire.options(body)
     work = wire.work(body, call.path.get("task", ""), of_classifier=await _is_classifier(call))
     caller = call.caller(use_cache=chosen.use_cache is not False, wait=_waits(call, chosen))
-    return wire.reply(await call.service.run(_model(call), work.request, caller), work)
+    answer = await call.service.run(_model(call), work.request, caller)
+    return await written(call.service, answer, lambda: wire.reply(answer, work))
 
 
 async def model_info(call: Call) -> Reply:
     """Whether a model can be used here, and for what."""
     name = _model(call) or ""
-    spec = await call.service.loaded.describe(name)
+    with alias_told(name, call.service.config):
+        spec = await call.service.loaded.describe(name)
     query = parse_qs(call.query.decode("latin-1"))
     return wire.model_info(name, spec, query.get("expand[]", []) + query.get("expand", []))
 
 
-def _body(call: Call) -> Any:
+async def _body(call: Call) -> Any:
     if not wire.is_text(call.body, call.headers.get("content-type", "")):
-        return call.json(wire.Body)
+        return await call.read(wire.Body)
     try:
         return call.body.decode()
     except UnicodeDecodeError as error:
@@ -47,7 +50,9 @@ def _model(call: Call) -> str | None:
 async def _is_classifier(call: Call) -> bool:
     """Whether the model labels texts. One that is still to be downloaded is taken for one that embeds."""
     loaded = call.service.loaded
-    spec = await loaded.describe(_model(call) or loaded.default)
+    name = _model(call) or loaded.default
+    with alias_told(name, call.service.config):
+        spec = await loaded.describe(name)
     return spec is not None and spec.kind == "classifier"
 
 

@@ -23,6 +23,7 @@ from embedhub.models import ModelSpec
 from embedhub.runtime.service import Answer
 from embedhub.server.endpoint import Reply
 from embedhub.server.errors import Failure
+from embedhub.server.writing import json_list
 from embedhub.tasks import ClassifyTexts, CompareTexts, EmbedTexts, Labelled, Ranked, Request, RerankTexts
 
 # Tasks that a path may name. The inputs decide among them, but a path that names any other is a mistake.
@@ -134,11 +135,11 @@ class Work:
 
     Attributes:
         request: the task's request.
-        show: its result as it is put into JSON.
+        show: its result as JSON.
     """
 
     request: Request
-    show: Callable[[Any], Any]
+    show: Callable[[Any], bytes]
 
 
 def is_text(body: bytes, content_type: str) -> bool:
@@ -184,7 +185,7 @@ def options(body: Body) -> Options:
 
 def reply(answer: Answer, work: Work) -> Reply:
     """The result, bare."""
-    return Reply(orjson.dumps(work.show(answer.result), option=orjson.OPT_SERIALIZE_NUMPY), answer=answer)
+    return Reply(work.show(answer.result), answer=answer)
 
 
 def model_info(id: str, spec: ModelSpec | None, expand: Sequence[str]) -> Reply:
@@ -239,10 +240,10 @@ def _parameters(said: InferenceRequest) -> Parameters:
 
 def _long_texts(asked: Parameters) -> dict[str, str]:
     """What becomes of long texts. Cutting on the left keeps the end."""
-    return {
-        "long_texts": "error" if asked.truncate is False else "truncate",
-        "long_texts_keep": "end" if asked.truncation_direction in ("left", "Left") else "start",
-    }
+    found = {"long_texts": "error" if asked.truncate is False else "truncate"}
+    if asked.truncation_direction is not None:
+        found["long_texts_keep"] = "end" if asked.truncation_direction in ("left", "Left") else "start"
+    return found
 
 
 def _embedding(texts: list[str], asked: Parameters, task: str, *, single: bool) -> Work:
@@ -257,10 +258,10 @@ def _embedding(texts: list[str], asked: Parameters, task: str, *, single: bool) 
     )
     is_base64 = asked.encoding_format == "base64"
 
-    def show(vectors: NDArray[np.float32]) -> Any:
+    def show(vectors: NDArray[np.float32]) -> bytes:
         contiguous = np.ascontiguousarray(vectors, "<f4")
-        shown = [base64.b64encode(vector).decode() for vector in contiguous] if is_base64 else contiguous
-        return shown[0] if single else shown
+        shown = (base64.b64encode(vector).decode() for vector in contiguous) if is_base64 else iter(contiguous)
+        return orjson.dumps(next(shown), option=orjson.OPT_SERIALIZE_NUMPY) if single else json_list(shown)
 
     return Work(request, show)
 
@@ -272,7 +273,7 @@ def _of_object(inputs: Question, asked: Parameters, task: str) -> Work:
         compared = CompareTexts(
             inputs.source_sentence, inputs.sentences, prompt_name=asked.prompt_name, **_long_texts(asked)
         )
-        return Work(compared, lambda cosines: cosines)
+        return Work(compared, json_list)
     if inputs.query is not None:
         documents = inputs.documents if inputs.texts is None else inputs.texts
         if documents is None:
@@ -305,12 +306,11 @@ def _ranking(query: str, candidates: list[str], asked: Parameters) -> Work:
     )
     with_text = asked.return_text or asked.return_documents
 
-    def show(ranking: list[Ranked]) -> Any:
-        scores: list[dict[str, Any]] = [{"index": each.index, "score": each.score} for each in ranking]
-        if with_text:
-            for score in scores:
-                score["text"] = candidates[score["index"]]
-        return scores
+    def show(ranking: list[Ranked]) -> bytes:
+        return json_list(
+            {"index": each.index, "score": each.score} | ({"text": candidates[each.index]} if with_text else {})
+            for each in ranking
+        )
 
     return Work(request, show)
 
@@ -321,12 +321,10 @@ def _given(pair: Text) -> str | tuple[str, str]:
 
 def _classification(inputs: Sequence[str | tuple[str, str]], asked: Parameters) -> Work:
     function = "identity" if asked.function_to_apply == "none" else asked.function_to_apply
-    request = ClassifyTexts(
-        inputs, top_k=asked.top_k, function=function, long_texts="error" if asked.truncate is False else "truncate"
-    )
+    request = ClassifyTexts(inputs, top_k=asked.top_k, function=function, **_long_texts(asked))
 
     # A list of lists also for one text: both official clients take its first element.
-    def show(labels: list[list[Labelled]]) -> Any:
-        return [[{"label": each.label, "score": each.score} for each in row] for row in labels]
+    def show(labels: list[list[Labelled]]) -> bytes:
+        return json_list([{"label": each.label, "score": each.score} for each in row] for row in labels)
 
     return Work(request, show)

@@ -7,22 +7,17 @@ from embedhub.errors import RequestError
 from embedhub.models import ModelSpec
 from embedhub.server.dialects.openai import wire
 from embedhub.server.dialects.openai.cl100k import texts_of, vocabulary
-from embedhub.server.endpoint import Call, Endpoint, Reply
-
-# More vectors than these are written in a thread, so that others need not wait for them.
-_MANY = 500
+from embedhub.server.endpoint import Call, Endpoint, Reply, written
 
 
 async def embeddings(call: Call) -> Reply:
     """Vectors of texts."""
-    body: wire.EmbeddingRequest = call.json(wire.EmbeddingRequest)
+    body: wire.EmbeddingRequest = await call.read(wire.EmbeddingRequest)
     items = wire.items_of(body)
     if not wire.are_texts(items):
         items = await _allowed_ids(call, items)  # type: ignore[arg-type]
     answer = await call.service.run(body.model or None, wire.task_request(items, body), call.caller())
-    if len(items) > _MANY:
-        return await asyncio.to_thread(wire.reply, answer, body)
-    return wire.reply(answer, body)
+    return await written(call.service, answer, lambda: wire.reply(answer, body))
 
 
 async def models(call: Call) -> Reply:
@@ -59,7 +54,7 @@ async def _allowed_ids(call: Call, inputs: list[list[int]]) -> list[str] | list[
     if mode == "model":
         return inputs
     folder = call.service.config.vocabularies
-    return await asyncio.to_thread(lambda: texts_of(inputs, vocabulary(folder)))
+    return await call.service.json_threads.run(lambda: texts_of(inputs, vocabulary(folder)))
 
 
 def _created(spec: ModelSpec) -> int:

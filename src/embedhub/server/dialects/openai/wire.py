@@ -19,6 +19,7 @@ from embedhub.models import ModelSpec
 from embedhub.runtime.service import Answer
 from embedhub.server.endpoint import Reply
 from embedhub.server.errors import Failure
+from embedhub.server.writing import list_parts
 from embedhub.tasks import EmbedTexts
 
 Text = Annotated[str, Meta(min_length=1, description="A text; an empty one is refused.")]
@@ -73,7 +74,7 @@ class EmbeddingRequest(msgspec.Struct):
 
 
 class Usage(msgspec.Struct):
-    """Tokens that the model's tokenizer made of the inputs, those that did not fit included."""
+    """Tokens of the model's tokenizer that it read: what is cut away of a long text is not counted."""
 
     prompt_tokens: int
     total_tokens: int
@@ -157,19 +158,22 @@ def task_request(items: Sequence[str] | Sequence[list[int]], body: EmbeddingRequ
 def reply(answer: Answer, body: EmbeddingRequest) -> Reply:
     """The vectors as OpenAI's list."""
     vectors = np.ascontiguousarray(answer.result, "<f4")
-    shown: list[Any]
-    if body.encoding_format == "base64":
-        shown = [b64encode(vector).decode("ascii") for vector in vectors]
-    else:
-        shown = list(vectors)
-    tokens = int(answer.tokens.sum())
-    listed = {
-        "object": "list",
-        "data": [{"object": "embedding", "index": index, "embedding": each} for index, each in enumerate(shown)],
+    tokens = answer.read_tokens
+    rest = {
         "model": body.model or answer.loaded.name,
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
     }
-    return Reply(orjson.dumps(listed, option=orjson.OPT_SERIALIZE_NUMPY), answer=answer)
+    if body.encoding_format == "base64":
+        data = list_parts(_item(index, b64encode(vector).decode("ascii")) for index, vector in enumerate(vectors))
+    else:
+        data = list_parts(_item(index, vector) for index, vector in enumerate(vectors))
+    # Joined by hand: the vectors are written in lots, what stands around them is not.
+    parts = [b'{"object":"list","data":', *data, b",", orjson.dumps(rest)[1:]]
+    return Reply(b"".join(parts), answer=answer)
+
+
+def _item(index: int, embedding: Any) -> dict[str, Any]:
+    return {"object": "embedding", "index": index, "embedding": embedding}
 
 
 def model_list(models: Mapping[str, ModelSpec], created: Callable[[ModelSpec], int]) -> Reply:

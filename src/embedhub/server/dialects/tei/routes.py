@@ -1,6 +1,5 @@
 """The paths of text-embeddings-inference, and the rerank path that it shares with Cohere and Jina."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,65 +10,67 @@ from embedhub.server.dialects.cohere import wire as cohere
 from embedhub.server.dialects.cohere.routes import rerank_v1
 from embedhub.server.dialects.tei import wire
 from embedhub.server.dialects.tei.info import Info, server_info
-from embedhub.server.endpoint import Call, Endpoint, Reply
-
-# Tokens take longer to write as JSON than others should wait for.
-_MANY_TOKENS = 5_000
+from embedhub.server.endpoint import Call, Endpoint, Reply, written
 
 
 async def embed(call: Call) -> Reply:
     """Vectors of texts or of token ids."""
-    body: wire.EmbedRequest = call.json(wire.EmbedRequest)
-    return wire.result(await call.service.run(body.model, wire.embed_request(body), call.caller()))
+    body: wire.EmbedRequest = await call.read(wire.EmbedRequest)
+    answer = await call.service.run(body.model, wire.embed_request(body), call.caller())
+    return await written(call.service, answer, lambda: wire.result(answer))
 
 
 async def embed_all(call: Call) -> Reply:
     """The vectors of each text's tokens."""
-    body: wire.EmbedAllRequest = call.json(wire.EmbedAllRequest)
-    return wire.token_vectors(await call.service.run(body.model, wire.embed_all_request(body), call.caller()))
+    body: wire.EmbedAllRequest = await call.read(wire.EmbedAllRequest)
+    answer = await call.service.run(body.model, wire.embed_all_request(body), call.caller())
+    return await written(call.service, answer, lambda: wire.token_vectors(answer))
 
 
 async def embed_sparse(call: Call) -> Reply:
     """Refuses: no model here gives sparse vectors."""
-    body: wire.EmbedAllRequest = call.json(wire.EmbedAllRequest)
+    body: wire.EmbedAllRequest = await call.read(wire.EmbedAllRequest)
     wire.inputs_of(body.inputs)
     raise UnsupportedTaskError("no model here gives sparse vectors; use /embed")
 
 
 async def predict(call: Call) -> Reply:
     """Labels of texts and of pairs of texts."""
-    body: wire.PredictRequest = call.json(wire.PredictRequest)
+    body: wire.PredictRequest = await call.read(wire.PredictRequest)
     request, lone = wire.classify_request(body)
-    return wire.predictions(await call.service.run(body.model, request, call.caller()), lone=lone)
+    answer = await call.service.run(body.model, request, call.caller())
+    return await written(call.service, answer, lambda: wire.predictions(answer, lone=lone))
 
 
 async def rerank(call: Call) -> Reply:
     """Texts by their relevance to a query, in this dialect or, of `documents`, in Cohere's and Jina's."""
-    shape: wire.RerankShape = call.json(wire.RerankShape)
+    shape: wire.RerankShape = await call.read(wire.RerankShape)
     if shape.documents is not msgspec.UNSET:
         return await rerank_v1(call)
-    body: wire.RerankRequest = call.json(wire.RerankRequest)
-    return wire.ranks(await call.service.run(body.model, wire.rerank_request(body), call.caller()), body)
+    body: wire.RerankRequest = await call.read(wire.RerankRequest)
+    answer = await call.service.run(body.model, wire.rerank_request(body), call.caller())
+    return await written(call.service, answer, lambda: wire.ranks(answer, body))
 
 
 async def similarity(call: Call) -> Reply:
     """The cosine of one text to each of several."""
-    body: wire.SimilarityRequest = call.json(wire.SimilarityRequest)
-    return wire.result(await call.service.run(body.model, wire.similarity_request(body), call.caller()))
+    body: wire.SimilarityRequest = await call.read(wire.SimilarityRequest)
+    answer = await call.service.run(body.model, wire.similarity_request(body), call.caller())
+    return await written(call.service, answer, lambda: wire.result(answer))
 
 
 async def tokenize(call: Call) -> Reply:
     """The tokens of texts."""
-    body: wire.TokenizeRequest = call.json(wire.TokenizeRequest)
+    body: wire.TokenizeRequest = await call.read(wire.TokenizeRequest)
     answer = await call.service.run(body.model, wire.tokenize_request(body), call.caller())
-    many = int(answer.tokens.sum()) > _MANY_TOKENS
-    return await asyncio.to_thread(wire.tokens, answer) if many else wire.tokens(answer)
+    return await written(call.service, answer, lambda: wire.tokens(answer))
 
 
 async def decode(call: Call) -> Reply:
     """The texts of token ids."""
-    body: wire.DecodeRequest = call.json(wire.DecodeRequest)
-    return wire.result(await call.service.run(body.model, wire.decode_request(body), call.caller()))
+    body: wire.DecodeRequest = await call.read(wire.DecodeRequest)
+    answer = await call.service.run(body.model, wire.decode_request(body), call.caller())
+    return await written(call.service, answer, lambda: wire.result(answer))
 
 
 async def info(call: Call) -> Reply:

@@ -16,6 +16,7 @@ from embedhub.errors import EmptyInputError, RequestError
 from embedhub.runtime.service import Answer
 from embedhub.server.endpoint import Reply
 from embedhub.server.errors import Failure
+from embedhub.server.writing import json_list, nested_list
 from embedhub.tasks import (
     ClassifyTexts,
     CompareTexts,
@@ -271,7 +272,8 @@ def classify_request(body: PredictRequest) -> tuple[ClassifyTexts, bool]:
     """
     inputs, lone = pairs_of(body)
     function = "identity" if body.raw_scores else None
-    return ClassifyTexts(inputs, function=function, long_texts=body.long_texts), lone
+    request = ClassifyTexts(inputs, function=function, long_texts=body.long_texts, long_texts_keep=body.long_texts_keep)
+    return request, lone
 
 
 def pairs_of(body: PredictRequest) -> tuple[list[str | tuple[str, str]], bool]:
@@ -295,13 +297,12 @@ def pairs_of(body: PredictRequest) -> tuple[list[str | tuple[str, str]], bool]:
 
 def result(answer: Answer) -> Reply:
     """Vectors, similarities or texts as they are."""
-    return Reply(orjson.dumps(answer.result, option=orjson.OPT_SERIALIZE_NUMPY), answer=answer)
+    return Reply(json_list(answer.result), answer=answer)
 
 
 def token_vectors(answer: Answer) -> Reply:
     """The vectors of each text's tokens."""
-    contiguous = [np.ascontiguousarray(each) for each in answer.result]
-    return Reply(orjson.dumps(contiguous, option=orjson.OPT_SERIALIZE_NUMPY), answer=answer)
+    return Reply(nested_list(np.ascontiguousarray(each) for each in answer.result), answer=answer)
 
 
 def ranks(answer: Answer, body: RerankRequest) -> Reply:
@@ -314,13 +315,12 @@ def ranks(answer: Answer, body: RerankRequest) -> Reply:
 
 def predictions(answer: Answer, *, lone: bool) -> Reply:
     """Labels with scores of each input, best first; without the outer list for a lone input."""
-    return Reply(orjson.dumps(answer.result[0] if lone else answer.result), answer=answer)
+    return Reply(json_list(answer.result[0] if lone else answer.result), answer=answer)
 
 
 def tokens(answer: Answer) -> Reply:
-    """The tokens of each text; one text at a time, because they take far more room than their JSON."""
-    parts = [orjson.dumps(list(each)) for each in answer.result]
-    return Reply(b"[" + b",".join(parts) + b"]", answer=answer)
+    """The tokens of each text; made as they are written, because they take far more room than their JSON."""
+    return Reply(nested_list(answer.result), answer=answer)
 
 
 # Codes of `errors` by that server's kinds and statuses; others keep their status.

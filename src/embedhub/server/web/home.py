@@ -1,0 +1,46 @@
+"""The front page: what is running, what is hosted, and how to begin."""
+
+from starlette.responses import Response
+
+from embedhub.errors import EmbedhubError
+from embedhub.hub.access import Action, allowed
+from embedhub.hub.names import Kind
+from embedhub.hub.repositories import Repository
+from embedhub.server.hub.exchange import Exchange
+from embedhub.server.hub.routing import HubRoute
+from embedhub.server.web.layout import page
+
+_SHOWN = 12
+
+
+def home(exchange: Exchange) -> Response:
+    """The page."""
+    loaded = exchange.service.loaded
+    models = [
+        {"name": each.name, "dtype": each.model.dtype, "backend": each.model.backend}
+        for each in sorted(loaded.ready, key=lambda each: each.name)
+    ]
+    shown = {
+        "models": models,
+        "default_model": loaded.default,
+        "datasets": visible(exchange, Kind.DATASET)[:_SHOWN],
+        "hosted_models": visible(exchange, Kind.MODEL)[:_SHOWN],
+    }
+    return page(exchange, "home.html", shown)
+
+
+def visible(exchange: Exchange, kind: Kind, words: str = "") -> list[Repository]:
+    """Repositories that one may see, newest first, whose name holds all the words."""
+    wanted = words.lower().split()
+    found = []
+    for repository in exchange.hub.repositories.all(kind):
+        try:
+            most = allowed(exchange.actor, repository.guarded())
+        except EmbedhubError:
+            continue
+        if most is not None and most >= Action.SEE and all(word in repository.id.lower() for word in wanted):
+            found.append(repository)
+    return found
+
+
+ROUTES = (HubRoute("GET", "/", home, page=True),)

@@ -1,0 +1,211 @@
+"""The whole story with unmodified clients: embed over the API, host, load, ask, and get the published answers."""
+
+import gzip
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+from tests.server.processes import Running, running
+
+from embedhub import Model, semantic_search
+from embedhub.config import DEFAULT_MODEL
+
+ROOT = Path(__file__).parents[3]
+QUESTIONS = (ROOT / "examples" / "medicare_faq.txt").read_text(encoding="utf-8").splitlines()
+QUERY = "How can Medicare help me?"
+HITS = [(8, 0.7565), (7, 0.7419), (3, 0.7253), (9, 0.6736), (10, 0.6505)]
+
+
+@dataclass
+class Client:
+    """A user's own folder and variables, as on a machine of theirs."""
+
+    server: Running
+    folder: Path
+    token: str
+
+    @property
+    def variables(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("EMBEDHUB_", "HF_"))}
+        return kept | {
+            "HF_ENDPOINT": self.server.address,
+            "HF_HOME": str(self.folder / "hf"),
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "EMBEDHUB_HOME": str(self.folder / "home"),
+            "HOME": str(self.folder),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+        }
+
+    def run(self, *words: str, folder: Path | None = None, variables: Mapping[str, str] | None = None) -> str:
+        """Standard output of a program that must succeed."""
+        result = subprocess.run(
+            words,
+            capture_output=True,
+            text=True,
+            cwd=folder or self.folder,
+            env=self.variables | dict(variables or {}),
+            timeout=120,
+            check=False,
+        )
+        assert result.returncode == 0, f"{words}: {result.stdout}{result.stderr}"
+        return result.stdout
+
+    def hf(self, *words: str) -> str:
+        """Hugging Face's command line."""
+        return self.run(str(Path(sys.executable).with_name("hf")), *words)
+
+    def python(self, code: str, *words: str) -> str:
+        """A program in Python."""
+        return self.run(sys.executable, "-c", code, *words)
+
+    def query(self, text: str) -> list[float]:
+        """A text's vector, as a script asks for it."""
+        vectors: list[list[float]] = embed([text], self)
+        return vectors[0]
+
+
+def embed(texts: list[str], client: Client) -> Any:
+    """Vectors over the API, as in Hugging Face's blog posts."""
+    response = httpx.post(
+        f"{client.server.address}/pipeline/feature-extraction/{DEFAULT_MODEL}",
+        headers={"Authorization": f"Bearer {client.token}"},
+        json={"inputs": texts, "options": {"wait_for_model": True}},
+        timeout=60,
+    )
+    response.raise_for_status()
+    return response.json()
+
+
+def hits_of(client: Client, matrix: np.ndarray[Any, Any]) -> list[tuple[int, float]]:
+    found = semantic_search(np.array(client.query(QUERY), np.float32), matrix.astype(np.float32), top_k=5)
+    return [(int(hit["corpus_id"]), round(hit["score"], 4)) for hit in found[0]]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, default_model: Model) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("hub")
+    model = {"EMBEDHUB_MODEL_ALIASES": f"{DEFAULT_MODEL}={default_model.spec.folder}"}
+    with running(folder, default_model.spec.folder, **model) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def client(server: Running, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    """Alice, whose token may write, logged in."""
+    token, _ = server.accounts().create_token("alice", "write", name="walkthrough")
+    made = Client(server, tmp_path_factory.mktemp("alice"), token)
+    made.hf("auth", "login", "--token", token)
+    assert "alice" in made.hf("auth", "whoami")
+    return made
+
+
+@pytest.fixture(scope="module")
+def table(client: Client) -> Path:
+    """The questions' vectors as a csv without an index, as in the first post."""
+    path = client.folder / "embeddings.csv"
+    pd.DataFrame(embed(QUESTIONS, client)).to_csv(path, index=False)
+    return path
+
+
+def test_the_first_post_from_the_questions_to_the_five_hits(client: Client, table: Path) -> None:
+    client.hf("repos", "create", "my_embeddings", "--type", "dataset")
+    client.hf("upload", "alice/my_embeddings", str(table), "embeddings.csv", "--repo-type", "dataset")
+    code = """
+import sys
+from datasets import load_dataset
+load_dataset("alice/my_embeddings")["train"].to_pandas().to_csv(sys.argv[1], index=False)
+"""
+    loaded = client.folder / "loaded.csv"
+    client.python(code, str(loaded))
+    matrix = pd.read_csv(loaded).to_numpy()
+    assert matrix.shape == (13, 384)
+    assert hits_of(client, matrix) == HITS
+
+
+def test_the_same_by_git_and_git_lfs(client: Client, table: Path) -> None:
+    client.hf("repos", "create", "by_git", "--type", "dataset")
+    address = client.server.address.replace("http://", f"http://alice:{client.token}@")
+    work = client.folder / "by_git"
+    client.run("git", "clone", f"{address}/datasets/alice/by_git", str(work))
+    for words in (
+        ("lfs", "install", "--local"),
+        ("lfs", "track", "*.gz"),
+        ("config", "user.name", "Alice"),
+        ("config", "user.email", "alice@example.org"),
+    ):
+        client.run("git", *words, folder=work)
+    (work / "embeddings.csv.gz").write_bytes(gzip.compress(table.read_bytes()))
+    client.run("git", "add", ".gitattributes", "embeddings.csv.gz", folder=work)
+    client.run("git", "commit", "-m", "First version of the embeddings", folder=work)
+    client.run("git", "push", folder=work)
+    code = """
+import sys
+from huggingface_hub import hf_hub_download
+print(hf_hub_download("alice/by_git", "embeddings.csv.gz", repo_type="dataset"))
+"""
+    path = client.python(code).strip()
+    assert Path(path).read_bytes() == (work / "embeddings.csv.gz").read_bytes()
+    assert hits_of(client, pd.read_csv(path, compression="gzip").to_numpy()) == HITS
+    again = client.folder / "again"
+    client.run("git", "clone", f"{address}/datasets/alice/by_git", str(again))
+    assert (again / "embeddings.csv.gz").read_bytes() == (work / "embeddings.csv.gz").read_bytes()
+
+
+def test_a_dataset_of_datasets_itself_and_faiss(client: Client) -> None:
+    pytest.importorskip("faiss", reason="faiss-cpu is not installed")
+    code = """
+import json, sys
+import numpy as np
+from datasets import Dataset, load_dataset
+questions, vectors, query = json.loads(sys.stdin.read()) if False else json.load(open(sys.argv[1]))
+Dataset.from_dict({"text": questions, "embeddings": vectors}).push_to_hub("alice/pushed")
+loaded = load_dataset("alice/pushed", split="train")
+loaded.add_faiss_index(column="embeddings")
+scores, samples = loaded.get_nearest_examples("embeddings", np.array(query, np.float32), k=5)
+print(json.dumps(samples["text"]))
+"""
+    import json
+
+    vectors = embed(QUESTIONS, client)
+    given = client.folder / "given.json"
+    given.write_text(json.dumps([QUESTIONS, vectors, client.query(QUERY)]))
+    nearest = json.loads(client.python(code, str(given)))
+    assert nearest == [QUESTIONS[row] for row, _ in HITS]
+
+
+def test_our_own_commands_from_a_file_to_the_answer(client: Client, default_model: Model) -> None:
+    embedhub = (sys.executable, "-m", "embedhub")
+    model = {"EMBEDHUB_MODEL": str(default_model.spec.folder), "EMBEDHUB_DTYPE": "f32"}
+    client.run(*embedhub, "embed", str(ROOT / "examples" / "medicare_faq.txt"), "-o", "faq", variables=model)
+    told = client.run(*embedhub, "push", "faq", "alice/faq", "--private")
+    assert f"{client.server.address}/datasets/alice/faq" in told
+    found = client.run(*embedhub, "search", "alice/faq", QUERY, "-k", "1", variables=model)
+    assert found.startswith("0.7565       8")
+    client.run(*embedhub, "pull", "alice/faq", "-o", "copy")
+    shard = "data/train-00000-of-00001.parquet"
+    assert (client.folder / "copy" / shard).read_bytes() == (client.folder / "faq" / shard).read_bytes()
+    # Nobody else knows of it.
+    assert httpx.get(f"{client.server.address}/api/datasets/alice/faq").status_code in (401, 404)
+
+
+def test_texts_of_a_hosted_dataset_are_embedded(client: Client, default_model: Model) -> None:
+    embedhub = (sys.executable, "-m", "embedhub")
+    client.hf("repos", "create", "texts", "--type", "dataset")
+    source = client.folder / "texts.csv"
+    pd.DataFrame({"question": QUESTIONS}).to_csv(source, index=False)
+    client.hf("upload", "alice/texts", str(source), "data/train.csv", "--repo-type", "dataset")
+    model = {"EMBEDHUB_MODEL": str(default_model.spec.folder), "EMBEDHUB_DTYPE": "f32"}
+    client.run(*embedhub, "embed", "alice/texts", "-o", "embedded", variables=model)
+    found = client.run(*embedhub, "search", "embedded", QUERY, "-k", "1", variables=model)
+    assert found.startswith("0.7565       8")
