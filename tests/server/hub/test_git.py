@@ -24,6 +24,7 @@ from embedhub.hub.repositories import Repository
 from embedhub.server.auth import Gate
 from embedhub.server.hub.exchange import HubApp
 from embedhub.server.hub.routes import ROUTES
+from embedhub.server.web.layout import refuse_page
 
 pytestmark = needs_git
 
@@ -478,7 +479,15 @@ def test_without_git_all_else_works(offline: Settings, monkeypatch: pytest.Monke
     hub, gate = Hub(offline.home), Gate(offline)
     hub.create(hub.actor("ann", "admin"), Kind.MODEL, "ann/one")
     app = HubApp(
-        nothing_else, routes=ROUTES, hub=hub, service=NONE, hosted=NONE, gate=gate, config=offline, refuse_page=NONE
+        nothing_else,
+        routes=ROUTES,
+        hub=hub,
+        services=NONE,
+        hosted=NONE,
+        tables=NONE,
+        gate=gate,
+        config=offline,
+        refuse_page=refuse_page,
     )
     monkeypatch.setattr("shutil.which", lambda name: None)
     client = TestClient(app, base_url="http://localhost")
