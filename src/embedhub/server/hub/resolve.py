@@ -30,9 +30,9 @@ def resolve(exchange: Exchange) -> Response:
         commit = git.resolve(exchange.path["revision"])
         entry = git.entry(commit, path)
         if entry is None or entry.is_folder:
-            return _no_file(exchange, commit, path)
+            return no_file(path, commit)
         content = b"" if entry.pointer is not None or exchange.request.method == "HEAD" else git.read(entry)
-    headers = _headers(exchange, entry, commit)
+    headers = file_headers(exchange, entry, commit)
     file: Path | None = None
     if entry.pointer is not None:
         file = exchange.hub.large_file(repository, entry)
@@ -47,9 +47,9 @@ def raw(exchange: Exchange) -> Response:
         path = exchange.path["path"]
         entry = git.entry(commit, path)
         if entry is None or entry.is_folder:
-            return _no_file(exchange, commit, path)
+            return no_file(path, commit)
         content = git.read(entry)
-    headers = _headers(exchange, Entry(path, entry.oid, len(content)), commit)
+    headers = file_headers(exchange, Entry(path, entry.oid, len(content)), commit)
     return ranged(exchange, headers, entry.oid, len(content), None, content)
 
 
@@ -96,7 +96,8 @@ def _bounds(first: str, last: str, size: int) -> tuple[int, int]:
     return int(first), min(size, int(last) + 1) if last else size
 
 
-def _headers(exchange: Exchange, entry: Entry, commit: str) -> dict[str, str]:
+def file_headers(exchange: Exchange, entry: Entry, commit: str) -> dict[str, str]:
+    """By which clients cache and verify a file."""
     name = entry.path.rpartition("/")[2]
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     shown = kind in _SHOWN
@@ -121,7 +122,8 @@ def _headers(exchange: Exchange, entry: Entry, commit: str) -> dict[str, str]:
     return headers
 
 
-def _no_file(exchange: Exchange, commit: str, path: str) -> Response:
+def no_file(path: str, commit: str) -> Response:
+    """The answer for a path at which there is nothing."""
     # With the commit, so that clients remember that there is none.
     message = f"Entry not found: there is no file {path[:300]}"
     headers = {
