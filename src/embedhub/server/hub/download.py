@@ -37,8 +37,6 @@ class FilePart(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             connection: Connection | None = scope.get(CONNECTION)
             if has_sendfile(connection):
-                # Taken before: with the last byte the client may ask for more, and then this is the next request's.
-                cycle = connection.cycle
                 sent = await send_file(connection, self._descriptor, self._first, self._end)
                 if sent < self._end - self._first:
                     # The client is gone, or hears the connection end before what was announced.
@@ -46,7 +44,7 @@ class FilePart(Response):
                     while (await receive())["type"] != "http.disconnect":
                         pass
                     return
-                cycle.expected_content_length -= sent
+                connection.cycle.expected_content_length -= sent
             else:
                 await self._in_pieces(send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
