@@ -410,6 +410,9 @@ def hub_failure(error: EmbedhubError) -> Failure:
     code = _CODES.get(error.code)
     if code is not None:
         failure.headers["x-error-code"] = code
+    if error.code == "repository_not_found":
+        # Clients say the rest themselves, unless they are told anything else.
+        failure.message = "Repository not found"
     failure.headers["x-error-message"] = header_text(failure.message)
     if failure.status == 401:
         # git asks its user for a name and a password only if it is told so; the password is a token.
