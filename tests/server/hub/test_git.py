@@ -482,7 +482,7 @@ def test_without_git_all_else_works(offline: Settings, monkeypatch: pytest.Monke
         nothing_else,
         routes=ROUTES,
         hub=hub,
-        services=NONE,
+        services=lambda identity: NONE,
         hosted=NONE,
         tables=NONE,
         gate=gate,
