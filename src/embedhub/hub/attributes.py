@@ -1,11 +1,11 @@
 """Which files are large files (`.gitattributes`), and which are not to be uploaded (`.gitignore`). Pure.
 
-Knows git's patterns by way of pathspec. Refuses to know where the two files lie.
+Knows what stands beside git's patterns (`patterns`). Refuses to know where the two files lie.
 """
 
 from collections.abc import Callable, Iterable
 
-from pathspec import GitIgnoreSpec
+from embedhub.hub.patterns import matcher
 
 _LARGE = "filter=lfs diff=lfs merge=lfs -text"
 
@@ -26,18 +26,19 @@ _MOST_PATTERNS = 10_000
 
 def large_file_rule(gitattributes: str) -> Callable[[str], bool]:
     """A function that tells whether a path is that of a large file; the last line that fits decides, as in git."""
-    rules: list[tuple[GitIgnoreSpec, bool]] = []
+    rules: list[tuple[Callable[[str], bool], bool]] = []
     for line in gitattributes.splitlines()[:_MOST_PATTERNS]:
         pattern, _, rest = line.strip().partition(" ")
         words = rest.split()
-        if not pattern or pattern[0] in "#[!" or not words:
+        # A folder has no content, and a macro is no path.
+        if not pattern or pattern.startswith(("#", "!", "[attr]")) or pattern.endswith("/") or not words:
             continue
         large = "filter=lfs" in words
         if large or any(word.lstrip("-!").startswith("filter") for word in words):
-            rules.append((_spec([pattern.replace("[[:space:]]", "[ ]").strip('"')]), large))
+            rules.append((matcher(pattern.strip('"')), large))
 
     def is_large(path: str) -> bool:
-        return next((large for spec, large in reversed(rules) if spec.match_file(path)), False)
+        return next((large for fits, large in reversed(rules) if fits(path)), False)
 
     return is_large
 
@@ -51,21 +52,26 @@ def with_large_files(gitattributes: str, paths: Iterable[str]) -> str:
 
 
 def ignore_rule(gitignore: str) -> Callable[[str], bool]:
-    """A function that tells whether a path is to be left out."""
-    spec = _spec(gitignore.splitlines()[:_MOST_PATTERNS])
-    return spec.match_file
-
-
-def _spec(lines: Iterable[str]) -> GitIgnoreSpec:
-    kept = []
-    for line in lines:
-        try:
-            GitIgnoreSpec.from_lines([line])
-        except ValueError:
-            # git passes over patterns that are none.
+    """A function that tells whether a path is to be left out; what is in a folder that is left out is so, too."""
+    rules: list[tuple[Callable[[str], bool], bool, bool]] = []
+    for line in gitignore.splitlines()[:_MOST_PATTERNS]:
+        pattern = line if line.endswith("\\ ") else line.rstrip()
+        if not pattern or pattern.startswith("#"):
             continue
-        kept.append(line)
-    return GitIgnoreSpec.from_lines(kept)
+        leaves_out = not pattern.startswith("!")
+        pattern = pattern.removeprefix("!")
+        rules.append((matcher(pattern.removesuffix("/")), pattern.endswith("/"), leaves_out))
+
+    def is_left_out(path: str, *, is_folder: bool) -> bool:
+        fitting = (out for fits, folders, out in reversed(rules) if (is_folder or not folders) and fits(path))
+        return next(fitting, False)
+
+    def is_ignored(path: str) -> bool:
+        parts = path.split("/")
+        above = ("/".join(parts[:depth]) for depth in range(1, len(parts)))
+        return any(is_left_out(folder, is_folder=True) for folder in above) or is_left_out(path, is_folder=False)
+
+    return is_ignored
 
 
 def _escaped(path: str) -> str:

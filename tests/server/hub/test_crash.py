@@ -17,7 +17,11 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.server.hub.hosts import Hosted, beside, hosted, large, sha256_of, small
+from tests.server.processes import running
 
+from embedhub.hub.access import Actor
+from embedhub.hub.hosting import Hub
+from embedhub.hub.names import Kind
 from embedhub.hub.repositories import Repository
 
 KILLS = int(os.environ.get("EMBEDHUB_KILLS", "8"))
@@ -344,3 +348,15 @@ def test_a_full_disk_is_told_and_harms_nothing(small_disk: Path) -> None:
         assert full.client.put(place, content=content).status_code == 200
         assert full.commit(repository, large("late.bin", content)).status_code == 200
         assert full.damage() == []
+
+
+def test_the_server_clears_its_way_when_it_starts(tmp_path: Path, tiny_folder: Path) -> None:
+    hub = Hub(tmp_path / "home")
+    hub.organisations.ensure_user("alice")
+    repository = hub.create(Actor("alice", "write"), Kind.DATASET, "alice/data")
+    lock = hub.repositories.folder(repository) / "refs" / "heads" / "main.lock"
+    lock.touch()
+    hub.close()
+    with running(tmp_path, tiny_folder) as server:
+        assert not lock.exists()
+        assert "cleared away 1 things" in server.told()

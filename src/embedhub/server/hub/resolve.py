@@ -69,11 +69,12 @@ def ranged(
     known = exchange.headers.get("if-none-match", "")
     if f'"{etag}"' in known or known.strip() == "*":
         return Response(status_code=304, headers=headers)
-    asked = exchange.headers.get("range", "")
+    # Ranges are of GET alone.
+    asked = exchange.headers.get("range", "") if exchange.request.method == "GET" else ""
     condition = exchange.headers.get("if-range", f'"{etag}"')
     found = _RANGE.fullmatch(asked.replace(" ", "")) if condition == f'"{etag}"' else None
     first, end, status = 0, size, 200
-    if found is not None and (found[1] or found[2]):
+    if found is not None and _is_range(found[1], found[2]):
         first, end = _bounds(found[1], found[2], size)
         if first >= end:
             return answer(
@@ -87,6 +88,11 @@ def ranged(
     if file is None:
         return Response(content[first:end], status, headers)
     return FilePart(file, first, end, status, headers)
+
+
+def _is_range(first: str, last: str) -> bool:
+    """Whether it is one. One that ends before it begins is none, and is passed over (RFC 9110, 14.1.1)."""
+    return bool(last if not first else not last or int(first) <= int(last))
 
 
 def _bounds(first: str, last: str, size: int) -> tuple[int, int]:
