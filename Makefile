@@ -10,7 +10,8 @@ GATE := .gate .venv-gate .venv-gate-older
 JAVASCRIPT := tests/server/javascript
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients test-hub test-reference fuzz check format bench bench-full bench-memory bench-serve bench-serve-long bench-hub clean
+.PHONY: help demo test test-clients test-hub test-reference fuzz check format clean
+.PHONY: bench bench-full bench-memory bench-serve bench-serve-long bench-hub
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18

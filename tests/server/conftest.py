@@ -1,6 +1,7 @@
 """A real server with the real model, on a free port of this machine."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,6 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.server.cl100k_file import NotFetchedError, fetch
-from tests.server.hub.place import Place, hosting
 
 from embedhub.config import DEFAULT_MODEL, settings
 
@@ -76,6 +76,16 @@ def client(server: str) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
+def node() -> str:
+    """Node, with the packages of the programs in `javascript/`."""
+    found = shutil.which("node")
+    assert found, "Node is missing: apt-get install nodejs npm"
+    packages = Path(__file__).parent / "javascript" / "node_modules"
+    assert packages.is_dir(), "its packages are missing: make test-clients installs them"
+    return found
+
+
+@pytest.fixture(scope="session")
 def cl100k_folder() -> Path:
     """The folder with OpenAI's vocabulary cl100k_base; fetched once for all runs."""
     try:
@@ -99,10 +109,3 @@ def openai_server(
     )
     yield address
     _stop(process)
-
-
-@pytest.fixture(scope="session")
-def place(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Iterator[Place]:
-    """A server that hosts; each test makes repositories of its own."""
-    with hosting(tmp_path_factory.mktemp("place"), tiny_folder) as made:
-        yield made

@@ -211,7 +211,7 @@ def test_only_what_is_there_is_answered(client: httpx.Client) -> None:
     wrong = client.get("/v1/embeddings")
     assert wrong.status_code == 405
     assert wrong.headers["allow"] == "OPTIONS, POST"
-    assert "use POST" in wrong.json()["error"]
+    assert "use POST" in wrong.json()["error"]["message"]
     assert client.request("OPTIONS", "/health").headers["allow"] == "GET, HEAD, OPTIONS"
     assert client.request("OPTIONS", "/nothing").status_code == 404
     assert client.head("/docs").status_code == 200

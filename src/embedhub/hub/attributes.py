@@ -1,11 +1,14 @@
 """Which files are large files (`.gitattributes`), and which are not to be uploaded (`.gitignore`). Pure.
 
-Knows what stands beside git's patterns (`patterns`). Refuses to know where the two files lie.
+Knows git's patterns by way of pathspec. Refuses to know where the two files lie.
 """
 
 from collections.abc import Callable, Iterable
 
-from embedhub.hub.patterns import matcher
+import re2
+from pathspec import GitIgnoreSpec
+
+from embedhub.errors import HubContentError
 
 _LARGE = "filter=lfs diff=lfs merge=lfs -text"
 
@@ -21,24 +24,28 @@ NEW_REPOSITORY = "".join(
 )
 
 # Patterns of somebody else's file that are tried on every path.
-_MOST_PATTERNS = 10_000
+_MOST_PATTERNS = 2000
+_LONGEST_PATTERN = 1000
 
 
 def large_file_rule(gitattributes: str) -> Callable[[str], bool]:
     """A function that tells whether a path is that of a large file; the last line that fits decides, as in git."""
-    rules: list[tuple[Callable[[str], bool], bool]] = []
+    rules: list[tuple[GitIgnoreSpec, bool, bool]] = []
     for line in gitattributes.splitlines()[:_MOST_PATTERNS]:
         pattern, _, rest = line.strip().partition(" ")
         words = rest.split()
-        # A folder has no content, and a macro is no path.
-        if not pattern or pattern.startswith(("#", "!", "[attr]")) or pattern.endswith("/") or not words:
+        if not pattern or pattern[0] in "#[!" or not words:
             continue
         large = "filter=lfs" in words
         if large or any(word.lstrip("-!").startswith("filter") for word in words):
-            rules.append((matcher(pattern.strip('"')), large))
+            # Without a slash it fits a file's name, and not, as in .gitignore, what lies in a folder of that name.
+            whole = "/" in pattern
+            rules.append((_spec([pattern.replace("[[:space:]]", "[ ]").strip('"')]), whole, large))
+    rules.reverse()
 
     def is_large(path: str) -> bool:
-        return next((large for fits, large in reversed(rules) if fits(path)), False)
+        name = path.rpartition("/")[2]
+        return next((large for spec, whole, large in rules if spec.match_file(path if whole else name)), False)
 
     return is_large
 
@@ -52,26 +59,30 @@ def with_large_files(gitattributes: str, paths: Iterable[str]) -> str:
 
 
 def ignore_rule(gitignore: str) -> Callable[[str], bool]:
-    """A function that tells whether a path is to be left out; what is in a folder that is left out is so, too."""
-    rules: list[tuple[Callable[[str], bool], bool, bool]] = []
-    for line in gitignore.splitlines()[:_MOST_PATTERNS]:
-        pattern = line if line.endswith("\\ ") else line.rstrip()
-        if not pattern or pattern.startswith("#"):
+    """A function that tells whether a path is to be left out."""
+    spec = _spec(gitignore.splitlines()[:_MOST_PATTERNS])
+    return spec.match_file
+
+
+def _spec(lines: Iterable[str]) -> GitIgnoreSpec:
+    kept = []
+    for line in lines:
+        try:
+            if len(line) <= _LONGEST_PATTERN:
+                _compiled([line])
+                kept.append(line)
+        except (ValueError, re2.error):
+            # git passes over patterns that are none.
             continue
-        leaves_out = not pattern.startswith("!")
-        pattern = pattern.removeprefix("!")
-        rules.append((matcher(pattern.removesuffix("/")), pattern.endswith("/"), leaves_out))
+    try:
+        return _compiled(kept)
+    except re2.error as error:
+        raise HubContentError("there are too many patterns in .gitignore or .gitattributes") from error
 
-    def is_left_out(path: str, *, is_folder: bool) -> bool:
-        fitting = (out for fits, folders, out in reversed(rules) if (is_folder or not folders) and fits(path))
-        return next(fitting, False)
 
-    def is_ignored(path: str) -> bool:
-        parts = path.split("/")
-        above = ("/".join(parts[:depth]) for depth in range(1, len(parts)))
-        return any(is_left_out(folder, is_folder=True) for folder in above) or is_left_out(path, is_folder=False)
-
-    return is_ignored
+def _compiled(lines: list[str]) -> GitIgnoreSpec:
+    # Whoever writes the patterns must not be able to make them slow: this way takes time in proportion to the path.
+    return GitIgnoreSpec.from_lines(lines, backend="re2")
 
 
 def _escaped(path: str) -> str:
