@@ -14,7 +14,9 @@ from embedhub.server.hub import (
     references,
     resolve,
     search,
+    served,
     upload,
+    viewer,
     xet,
 )
 from embedhub.server.hub.routing import HubRoute
@@ -23,6 +25,7 @@ ROUTES: tuple[HubRoute, ...] = (
     *identity.ROUTES,
     *device.ROUTES,
     *manage.ROUTES,
+    *served.ROUTES,
     *info.ROUTES,
     *people.ROUTES,
     *files.ROUTES,
@@ -35,4 +38,5 @@ ROUTES: tuple[HubRoute, ...] = (
     *xet.ROUTES,
     *git.ROUTES,
     *search.ROUTES,
+    *viewer.ROUTES,
 )
