@@ -8,6 +8,7 @@ INFINITY := .venv-infinity
 DEMO := .demo
 GATE := .gate .venv-gate .venv-gate-older
 JAVASCRIPT := tests/server/javascript
+OLDER := .venv-clients/1.33.0 .venv-clients/0.36.2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-clients test-hub test-reference fuzz check format clean
@@ -45,7 +46,12 @@ test: $(VENV)/installed-check ## Run the whole self-contained suite
 	@$(BIN)/python -c "from embedhub.config import DEFAULT_MODEL, settings; from embedhub.models import find_model; find_model(DEFAULT_MODEL, settings=settings())"
 	$(BIN)/python -m pytest -m "not reference and not clients" -n 2 --dist loadfile
 
-test-clients: $(VENV)/installed-check $(JAVASCRIPT)/node_modules/installed ## Run clients written in JavaScript (needs Node and npm)
+$(OLDER:=/installed): .venv-clients/%/installed:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check huggingface_hub==$* hf_xet
+	@touch $@
+
+test-clients: $(VENV)/installed-check $(JAVASCRIPT)/node_modules/installed $(OLDER:=/installed) ## Run clients in JavaScript and older ones in Python (needs Node and npm)
 	$(BIN)/python -m pytest -m clients
 
 test-hub: $(VENV)/installed-check ## Run huggingface_hub's and datasets' own tests against the server
@@ -92,5 +98,5 @@ bench-hub: $(VENV)/installed-check ## Measure the Hub beside nginx and git's own
 	$(BIN)/python benchmarks/hub.py
 
 clean: ## Remove what the other targets made (models stay in EMBEDHUB_HOME)
-	rm -rf $(VENV) $(REFERENCE) $(INFINITY) $(DEMO) $(GATE) $(JAVASCRIPT)/node_modules
+	rm -rf $(VENV) $(REFERENCE) $(INFINITY) $(DEMO) $(GATE) .venv-clients $(JAVASCRIPT)/node_modules
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -206,7 +206,7 @@ def _as_a_file_system() -> dict[str, Any]:
     from huggingface_hub import HfFileSystem, create_repo
 
     create_repo("alice/disk", repo_type="dataset")
-    system = HfFileSystem()
+    system: Any = HfFileSystem()
     root = "datasets/alice/disk"
     with system.open(f"{root}/data/a.csv", "w") as file:
         file.write("text\none\n")
