@@ -226,7 +226,11 @@ def _as_a_file_system() -> dict[str, Any]:
         "text": system.read_text(f"{root}/copies/a.csv"),
         "piece": piece == random.Random(1).randbytes(MEGABYTE)[500_000:500_100],
         "size": system.info(f"{root}/copies/large.bin")["size"],
-        "there": [system.exists(f"{root}/nothing"), system.isdir(f"{root}/data"), system.isfile(f"{root}/data/a.csv")],
+        "there": [
+            system.exists(f"{root}/nothing"),
+            system.isdir(f"{root}/data"),
+            system.isfile(f"{root}/data/a.csv"),
+        ],
         "du": system.du(f"{root}/data"),
     }
     system.rm(f"{root}/data", recursive=True)

@@ -69,7 +69,8 @@ def ranged(
     known = exchange.headers.get("if-none-match", "")
     if f'"{etag}"' in known or known.strip() == "*":
         return Response(status_code=304, headers=headers)
-    asked = exchange.headers.get("range", "")
+    # Ranges are of GET alone.
+    asked = exchange.headers.get("range", "") if exchange.request.method == "GET" else ""
     condition = exchange.headers.get("if-range", f'"{etag}"')
     found = _RANGE.fullmatch(asked.replace(" ", "")) if condition == f'"{etag}"' else None
     first, end, status = 0, size, 200
@@ -77,7 +78,7 @@ def ranged(
         # No range of nothing can be had. Clients in JavaScript ask for the first byte to learn the size, and take any
         # error for the file's: so they are given all of it, with a header that means nothing beside status 200.
         headers["content-range"] = "bytes */0"
-    elif found is not None and (found[1] or found[2]):
+    elif found is not None and _is_range(found[1], found[2]):
         first, end = _bounds(found[1], found[2], size)
         if first >= end:
             return answer(
@@ -91,6 +92,11 @@ def ranged(
     if file is None:
         return Response(content[first:end], status, headers)
     return FilePart(file, first, end, status, headers)
+
+
+def _is_range(first: str, last: str) -> bool:
+    """Whether it is one. One that ends before it begins is none, and is passed over (RFC 9110, 14.1.1)."""
+    return bool(last if not first else not last or int(first) <= int(last))
 
 
 def _bounds(first: str, last: str, size: int) -> tuple[int, int]:
