@@ -51,7 +51,7 @@ $(OLDER:=/installed): .venv-clients/%/installed:
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check huggingface_hub==$* hf_xet
 	@touch $@
 
-test-clients: $(VENV)/installed-check $(JAVASCRIPT)/node_modules/installed $(OLDER:=/installed) ## Run clients in JavaScript and older ones in Python (needs Node and npm)
+test-clients: $(VENV)/installed-check $(JAVASCRIPT)/node_modules/installed $(OLDER:=/installed) ## Run clients in JavaScript and older ones in Python (needs Node, npm, curl and git-lfs)
 	$(BIN)/python -m pytest -m clients
 
 test-hub: $(VENV)/installed-check ## Run huggingface_hub's and datasets' own tests against the server

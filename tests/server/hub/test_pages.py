@@ -14,6 +14,9 @@ from tests.test_docs import ROOT, blocks
 
 from embedhub import Model
 
+# It takes many programs, each of which takes a while to start.
+pytestmark = pytest.mark.clients
+
 PAGE = ROOT / "docs" / "hub" / "README.md"
 ADDRESS = "localhost:8080"
 
@@ -49,7 +52,6 @@ def printed(alice: User, variables: dict[str, str]) -> str:
     return alice.run("bash", "-euc", here(code, alice), variables=variables)
 
 
-@pytest.mark.skipif(not all(map(shutil.which, ("curl", "git-lfs"))), reason="curl or git-lfs is not installed")
 def test_commands(printed: str, alice: User) -> None:
     assert "0.7565       8" in printed
     assert (alice.folder / "notes" / "data" / "train.txt").read_bytes() == (alice.folder / "faq.txt").read_bytes()
@@ -67,7 +69,6 @@ def test_python(printed: str, alice: User, variables: dict[str, str]) -> None:
         check_comments(code, shown)
 
 
-@pytest.mark.clients
 def test_javascript(node: str, alice: User, variables: dict[str, str]) -> None:
     (alice.folder / "node_modules").symlink_to(PROGRAMS / "node_modules")
     for code in blocks(PAGE, "javascript"):
