@@ -12,7 +12,8 @@ WEB := tests/web
 CHROMIUM := /usr/bin/chromium
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients test-web test-hub test-reference fuzz check format bench bench-full bench-memory bench-serve bench-serve-long bench-hub clean
+.PHONY: help demo test test-clients test-web test-hub test-reference fuzz check format clean
+.PHONY: bench bench-full bench-memory bench-serve bench-serve-long bench-hub
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18

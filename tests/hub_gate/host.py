@@ -66,9 +66,10 @@ def hosting(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 def _surroundings(home: Path, model: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("EMBEDHUB_", "HF_"))}
-    # One address makes all the requests of a suite: no limit a minute may be in its way.
-    mine = {"EMBEDHUB_HOME": str(home), "EMBEDHUB_MODEL": str(model), "EMBEDHUB_RATE_LIMIT": "0", "HF_HUB_OFFLINE": "1"}
-    return kept | mine | {"HF_HOME": str(home / "hf")}
+    mine = {"EMBEDHUB_HOME": str(home), "EMBEDHUB_MODEL": str(model), "HF_HUB_OFFLINE": "1"}
+    # As on the public Hub: what is public is for everybody. And one address makes all the requests of a suite.
+    open_to_all = {"EMBEDHUB_ALLOW_ANONYMOUS": "1", "EMBEDHUB_RATE_LIMIT": "0"}
+    return kept | mine | open_to_all | {"HF_HOME": str(home / "hf")}
 
 
 def _populate(surroundings: dict[str, str]) -> dict[str, str]:

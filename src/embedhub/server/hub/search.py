@@ -55,7 +55,7 @@ async def search(exchange: Exchange) -> Response:
     identity = exchange.identity
     charge = partial(exchange.gate.quota.charge, identity.account, identity.address)
     caller = Caller(client=identity.user or identity.address, charge=charge)
-    found = await exchange.hosted.search(repository, commit, question, caller)
+    found = await exchange.hosted.search(repository, commit, question, exchange.service, caller)
     headers = {"x-repo-commit": commit}
     if found.answer is not None:
         headers |= answer_headers(found.answer, compute_time_in_seconds=False)
