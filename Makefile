@@ -10,7 +10,7 @@ GATE := .gate .venv-gate .venv-gate-older
 JAVASCRIPT := tests/server/javascript
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients test-hub test-reference fuzz check format bench bench-full bench-memory bench-serve bench-serve-long bench-hub clean
+.PHONY: help demo serve web test test-clients test-hub test-reference fuzz check format bench bench-full bench-memory bench-serve bench-serve-long bench-hub clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,13 @@ $(JAVASCRIPT)/node_modules/installed: $(JAVASCRIPT)/package.json $(JAVASCRIPT)/p
 
 demo: $(VENV)/installed ## Embed 13 questions, ask one, print the answers and the time each step took
 	@$(BIN)/python examples/demo.py $(DEMO)
+
+serve: $(VENV)/installed ## Run the server with everything that the site can do
+	@npm --version > /dev/null 2>&1 && $(MAKE) --no-print-directory web || echo "Without npm and its packages the site goes without embedding in the browser and without the map." >&2
+	$(BIN)/embedhub serve
+
+web: $(BIN)/python ## Fetch the scripts by others that the site runs (needs npm; 35 MB)
+	@$(BIN)/python web/vendor.py
 
 test: $(VENV)/installed-check ## Run the whole self-contained suite
 	@$(BIN)/python -c "from embedhub.config import DEFAULT_MODEL, settings; from embedhub.models import find_model; find_model(DEFAULT_MODEL, settings=settings())"
