@@ -36,6 +36,7 @@ _EXAMPLE = "How do I sign up for Medicare?\nWho pays for a stay in hospital?\nTh
 _SHOWN_VALUES = 8
 _SHOWN_TEXTS = 50
 
+_WHOLE_NUMBER = re.compile(r"[1-9][0-9]{0,5}")
 _BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
 
 
@@ -77,8 +78,8 @@ class Asked:
         if not texts:
             raise RequestError("There is no text: type at least one.")
         typed = self.dimensions.strip()
-        if typed and not (typed.isascii() and typed.isdigit() and len(typed) < 7):
-            raise RequestError(f"Dimensions: {typed!r:.40} is not a whole number.")
+        if typed and not _WHOLE_NUMBER.fullmatch(typed):
+            raise RequestError(f"Dimensions: {typed!r:.40} is not a whole number above zero.")
         return EmbedTexts(
             texts,
             prompt_name=self.prompt_name.strip() or None,
@@ -89,8 +90,11 @@ class Asked:
 
 def show(exchange: Exchange) -> Response:
     """The form; `?text=`, `?model=` and `?prompt_name=` fill it in."""
-    given = {name: exchange.query[name] for name in ("text", "model", "prompt_name") if name in exchange.query}
-    return _page(exchange, Asked(**given), offered(exchange))
+    given = exchange.query
+    asked = Asked(
+        text=given.get("text", _EXAMPLE), model=given.get("model", ""), prompt_name=given.get("prompt_name", "")
+    )
+    return _page(exchange, asked, offered(exchange))
 
 
 async def compute(exchange: Exchange) -> Response:

@@ -14,7 +14,7 @@ const MOST_COMPARED = 500;
 const TONES = 5;
 
 const short = (text, length = 60) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
-const milliseconds = (value) => (value < 10 ? `${value.toFixed(1)} ms` : `${Math.round(value).toLocaleString()} ms`);
+const milliseconds = (value) => (value < 1 ? "< 1 ms" : `${Math.round(value).toLocaleString()} ms`);
 const plural = (count, word) => `${count.toLocaleString()} ${word}${count === 1 ? "" : "s"}`;
 
 /** How far two results are apart; hidden where there is one only. */
@@ -37,17 +37,19 @@ export function showDifference(section, { results, model, numbers }) {
   );
 }
 
-/** Milliseconds by place and by what took them. */
+/** What took how long, by place. */
 export function showTiming(section, { results }) {
-  const rows = Object.entries(results).flatMap(([place, { times, remembered }]) => [
-    ...Object.entries(times).map(([what, value]) => [PLACES[place], what, milliseconds(value)]),
-    ...(remembered ? [[PLACES[place], "remembered from before, not computed", plural(remembered, "text")]] : []),
-  ]);
-  fill(section, ["Where", "What", "Time"], rows.map(([place, what, time]) =>
-    element("tr", {}, [
-      element("td", {}, [place]), element("td", {}, [what]), element("td", { class: "number" }, [time]),
-    ]),
-  ));
+  const lists = Object.entries(results).map(([place, { times, remembered }]) => {
+    const told = Object.entries(times).map(([what, value]) => [what, milliseconds(value)]);
+    if (remembered) told.push(["remembered, not computed", plural(remembered, "text")]);
+    const entries = told.map(([what, value]) =>
+      element("div", {}, [element("dt", {}, [what]), element("dd", {}, [value])]),
+    );
+    return element("div", { "data-place": place }, [
+      element("h3", {}, [PLACES[place]]), element("dl", {}, entries),
+    ]);
+  });
+  section.querySelector(".play-times").replaceChildren(...lists);
 }
 
 /** A heat map for each place. */
