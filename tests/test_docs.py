@@ -145,6 +145,7 @@ def test_sources_are_documented_in_order() -> None:
     names = {
         "local": "folder",
         "store": "embedhub_home",
+        "hosted": "own hub",
         "cache": "hugging face cache",
         "hub": "hf_endpoint",
         "wheel": "package",

@@ -42,6 +42,8 @@ command line prints one line, a server maps the code to a status.
     │   ├── NamespaceNotFoundError "namespace_not_found"  no user or organisation of that name
     │   ├── RevisionNotFoundError  "revision_not_found"   no branch, tag or commit of that name
     │   ├── EntryNotFoundError     "entry_not_found"      no such file or folder at that revision
+    │   ├── DiscussionNotFoundError "discussion_not_found" no discussion or pull request of that number
+    │   ├── NotOfferedError        "not_offered"          not done here, or not without a program that is missing
     │   ├── HubNameError           "hub_name"             no name for a repository, branch or tag
     │   ├── HubPathError           "hub_path"             no path for a file in a repository
     │   ├── HubConflictError       "hub_conflict"         what is to be made is there already
@@ -314,6 +316,18 @@ class EntryNotFoundError(HubError):
     """There is no such file or folder at that revision."""
 
     code = "entry_not_found"
+
+
+class DiscussionNotFoundError(HubError):
+    """The repository has no discussion or pull request of that number, or that has no such comment."""
+
+    code = "discussion_not_found"
+
+
+class NotOfferedError(HubError):
+    """It is not done here, or not without a program that is not installed; the message names it."""
+
+    code = "not_offered"
 
 
 class HubNameError(HubError):

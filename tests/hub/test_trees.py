@@ -1,10 +1,12 @@
 """Folders of a repository: listed by pages, changed in places, and hostile ones that only git can make."""
 
 import random
+import tempfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import pygit2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,8 +70,6 @@ def test_a_folder_is_no_file(git: GitRepository) -> None:
 @settings(deadline=None, max_examples=15)
 @given(st.lists(st.sampled_from("ab.-é0"), min_size=1, max_size=3), st.integers(1, 7), st.booleans(), st.integers(0))
 def test_pages_have_everything_once(names: list[str], limit: int, recursive: bool, seed: int) -> None:
-    import tempfile
-
     random_ = random.Random(seed)
     paths = {
         "/".join(random_.choice(names) + random_.choice(["", "x", ".y"]) for _ in range(random_.randint(1, 4)))
@@ -153,11 +153,8 @@ def test_a_tree_that_unfolds_without_end_is_read_by_pages(git: GitRepository) ->
 
 def test_folders_nested_without_end(git: GitRepository) -> None:
     tree = tree_of(git, git.resolve("main"))
-    builder = git.repository.TreeBuilder
-    import pygit2
-
     for _ in range(2500):
-        made = builder()
+        made = git.repository.TreeBuilder()
         made.insert("d", pygit2.Oid(hex=tree), 0o040000)
         tree = str(made.write())
     head = commit_tree(git, tree)

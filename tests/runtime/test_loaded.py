@@ -139,10 +139,10 @@ def test_a_model_in_use_is_never_dropped(config: Settings) -> None:
                 await service.run(f"acme/{name}", EmbedTexts(["the"]))
             assert used in service.loaded.ready
             used.used_at = float("-inf")
-            service.loaded.drop_idle()
+            service.every_model.drop_idle()
             assert used in service.loaded.ready
         used.used_at = float("-inf")
-        service.loaded.drop_idle()
+        service.every_model.drop_idle()
         assert used not in service.loaded.ready
 
     serve(replace(config, model_memory_mb=1, model_idle_seconds=3600), work)
@@ -226,7 +226,7 @@ def test_every_spelling_of_a_model_is_one_model(config: Settings, monkeypatch: p
         assert ready(service) == [f"acme/a@{commit}"]
         # Dropped under all its names.
         answers[0].loaded.used_at = float("-inf")
-        service.loaded.drop_idle()
+        service.every_model.drop_idle()
         assert ready(service) == []
         assert (await service.run("acme/a", EmbedTexts(["the"]))).loaded is not answers[0].loaded
 
@@ -250,7 +250,7 @@ def test_who_waits_for_a_model_gets_it_before_it_can_go(config: Settings) -> Non
         # Loaded, and nobody has woken up yet: as early as anything can want its place.
         (loaded,) = [each for each in service.loaded.ready if each.name == "acme/a"]
         loaded.used_at = float("-inf")
-        service.loaded.drop_idle()
+        service.every_model.drop_idle()
         assert ready(service) == ["acme/a"]
         assert (await held).loaded is loaded
 
@@ -297,7 +297,7 @@ def test_dropping_a_model_does_not_hold_up_the_loop(config: Settings, monkeypatc
         assert "acme/a" in service.totals
         monkeypatch.setattr(Scheduler, "close", close)
         answer.loaded.used_at = float("-inf")
-        service.loaded.drop_idle()
+        service.every_model.drop_idle()
         assert ready(service) == []
         await asyncio.to_thread(closing.wait, 60)
         # It comes again while the old one goes, whose numbers are then not forgotten.
@@ -313,7 +313,7 @@ def test_numbers_of_a_dropped_model_are_forgotten(config: Settings) -> None:
         answer = await service.run("acme/a", EmbedTexts(["the"]))
         await service.run(None, EmbedTexts(["the"]))
         answer.loaded.used_at = float("-inf")
-        service.loaded.drop_idle()
+        service.every_model.drop_idle()
         while "acme/a" in service.totals:
             await asyncio.sleep(0.005)
         assert list(service.totals) == [service.loaded.default]

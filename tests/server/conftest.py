@@ -11,7 +11,6 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.server.cl100k_file import NotFetchedError, fetch
-from tests.server.hub.place import Place, hosting
 
 from embedhub.config import DEFAULT_MODEL, settings
 
@@ -99,10 +98,3 @@ def openai_server(
     )
     yield address
     _stop(process)
-
-
-@pytest.fixture(scope="session")
-def place(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Iterator[Place]:
-    """A server that hosts; each test makes repositories of its own."""
-    with hosting(tmp_path_factory.mktemp("place"), tiny_folder) as made:
-        yield made

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pytest
-from tests.server.hub.place import Place, hosting
+from tests.server.hub.place import Place, open_place
 from tests.server.processes import Running, running
 from tests.web.watching import Watch, inaccessible
 
@@ -49,7 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, default_model: object) -> Ite
     """A server that hosts, where anybody may read; each test makes repositories of its own."""
     del default_model  # asked for so that it has been fetched
     folder = tmp_path_factory.mktemp("site")
-    with hosting(folder, Path(DEFAULT_MODEL), settings().home / "models") as made:
+    with open_place(folder, Path(DEFAULT_MODEL), settings().home / "models") as made:
         yield made
 
 

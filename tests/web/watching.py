@@ -31,10 +31,12 @@ class Watch:
     Attributes:
         origin: the only one that may be asked.
         problems: what went wrong, in order.
+        met: what went wrong as expected.
     """
 
     origin: str
     problems: list[str] = field(default_factory=list)
+    met: list[str] = field(default_factory=list)
     _expected: list[re.Pattern[str]] = field(default_factory=list)
 
     def expect(self, pattern: str) -> None:
@@ -57,8 +59,8 @@ class Watch:
             self._note(f"a request to another origin: {request.url}")
 
     def _note(self, problem: str) -> None:
-        if not any(pattern.search(problem) for pattern in self._expected):
-            self.problems.append(problem)
+        expected = any(pattern.search(problem) for pattern in self._expected)
+        (self.met if expected else self.problems).append(problem)
 
 
 def inaccessible(page: "Page") -> list[str]:

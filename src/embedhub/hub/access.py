@@ -102,6 +102,12 @@ def allowed(actor: Actor, repository: Guarded) -> Action | None:
     return None if most is None else min(most, _SCOPES[actor.scope])
 
 
+def may(actor: Actor, repository: Guarded, action: Action) -> bool:
+    """Whether the actor may."""
+    most = allowed(actor, repository)
+    return most is not None and most >= action
+
+
 def demand(actor: Actor, repository: Guarded, action: Action) -> None:
     """Nothing, if the actor may.
 

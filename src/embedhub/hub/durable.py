@@ -3,6 +3,9 @@
 Knows loose objects, references and fsync. Refuses to know what the objects are.
 """
 
+import errno
+import os
+import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +20,10 @@ from embedhub.errors import HubError
 from embedhub.storage import storage_errors, sync
 
 FULL = "the disk is full; nothing was changed"
+
+# What libgit2 passes on of the system's words, and below how many bytes a disk is full whatever it says.
+_FULL_WORDS = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+_FULL_BYTES = 256 << 10
 
 # What libgit2 raises: some of its errors are a Python error's class with no errno.
 GIT_ERRORS = (pygit2.GitError, ValueError, KeyError, OSError)
@@ -49,7 +56,7 @@ def synced(repository: pygit2.Repository) -> Iterator[Any]:
     Raises:
         StorageFullError: the disk is full.
     """
-    with _FSYNC, full_disk():
+    with _FSYNC, full_disk(Path(repository.path)):
         pygit2.option(Option.ENABLE_FSYNC_GITDIR, True)
         try:
             with repository.transaction() as transaction:
@@ -59,8 +66,11 @@ def synced(repository: pygit2.Repository) -> Iterator[Any]:
 
 
 @contextmanager
-def full_disk() -> Iterator[None]:
+def full_disk(folder: Path) -> Iterator[None]:
     """Turn what libgit2 says of a full disk into the project's error; other words of it pass.
+
+    Args:
+        folder: of the repository.
 
     Raises:
         StorageFullError: the disk is full.
@@ -69,8 +79,11 @@ def full_disk() -> Iterator[None]:
         try:
             yield
         except (pygit2.GitError, OSError) as error:
-            if "No space left" in str(error):
-                raise OSError(28, "No space left on device") from error
+            # Its errors have no number, and some of them say no more than `no error`.
+            unknown = not getattr(error, "errno", None)
+            told = any(words in str(error) for words in _FULL_WORDS)
+            if unknown and (told or shutil.disk_usage(folder).free < _FULL_BYTES):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             raise
 
 

@@ -85,7 +85,7 @@ class GitRepository(GitReader):
 
     def write_blob(self, content: bytes) -> str:
         """Keep a file's content; gives git's hash of it."""
-        with full_disk():
+        with full_disk(self.folder):
             self.written.append(str(self.repository.create_blob(content)))
         return self.written[-1]
 
@@ -101,7 +101,7 @@ class GitRepository(GitReader):
         Raises:
             HubContentError: a path is to be a file and a folder at once.
         """
-        with full_disk():
+        with full_disk(self.folder):
             return edit_tree(self.repository, tree, changes, self.written)
 
     def commit(
@@ -137,7 +137,7 @@ class GitRepository(GitReader):
         signature = _signature(author)
         # To git a message ends there.
         message = message.replace("\0", "")
-        with full_disk():
+        with full_disk(self.folder):
             made = self.repository.create_commit(
                 None,
                 signature,

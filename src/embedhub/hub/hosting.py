@@ -16,6 +16,7 @@ from embedhub.hub.attributes import NEW_REPOSITORY
 from embedhub.hub.blobs import BlobStore
 from embedhub.hub.commits import ATTRIBUTES
 from embedhub.hub.database import Connections
+from embedhub.hub.discussions import Discussions
 from embedhub.hub.git import GitRepository
 from embedhub.hub.holdings import Holdings
 from embedhub.hub.locks import alone, at_work, remove_stale_locks
@@ -25,6 +26,7 @@ from embedhub.hub.organisations import Organisations
 from embedhub.hub.reading import GitReader
 from embedhub.hub.repositories import Repositories, Repository
 from embedhub.hub.signing import Signer
+from embedhub.hub.transport import Transport
 from embedhub.hub.trees import Entry
 from embedhub.hub.xet_store import XetStore
 
@@ -51,6 +53,8 @@ class Hub:
         self.uploads = PartUploads(self.blobs)
         self.xet = XetStore(self.blobs)
         self.holdings = Holdings(self.connections)
+        self.discussions = Discussions(self.connections)
+        self.transport = Transport(self.root / "git")
         self._locks: dict[str, threading.Lock] = {}
         self._locks_lock = threading.Lock()
 
@@ -143,8 +147,8 @@ class Hub:
     # -- files
 
     def demand_reference(self, actor: Actor, repository: Repository, reference: str) -> None:
-        """Nothing, if the actor may move that branch or pull request."""
-        demand(actor, repository.guarded(), Action.WRITE)
+        """Nothing, if the actor may move that branch or pull request; errors as of `Discussions.demand_change`."""
+        self.discussions.demand_change(actor, repository, reference)
 
     def large_file(self, repository: Repository, entry: Entry) -> Path:
         """Where a large file lies, if the repository holds it: a pointer alone opens nothing.

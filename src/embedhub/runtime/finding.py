@@ -37,6 +37,10 @@ def _find(name: str, settings: Settings) -> ModelSpec:
     return find_model(name, settings=settings)
 
 
+HOSTED = "hosted:"
+"""What the names of models of our own Hub begin with, which no request can spell: whoever uses one has been let in."""
+
+
 @dataclass(frozen=True)
 class Sources:
     """Where models come from.
@@ -84,7 +88,11 @@ class ModelFinder:
         """
         chosen = self._aliases.get(name, name) if name else self._preloaded[0]
         id, at, revision = chosen.partition("@")
-        if chosen in self._preloaded or (is_model_id(id) and (not at or is_revision(revision))):
+        if (
+            chosen in self._preloaded
+            or chosen.startswith(HOSTED)
+            or (is_model_id(id) and (not at or is_revision(revision)))
+        ):
             return chosen
         raise not_here(chosen, list(dict.fromkeys([*self._preloaded, *self._aliases])))
 
@@ -143,7 +151,8 @@ class ModelFinder:
 
     def _search(self, name: str, config: Settings) -> ModelSpec:
         # A folder of the server that happens to be called so is nothing that a client may load, or learn of.
-        if name not in self._preloaded and read_wanted(name, None, config).folder is not None:
+        is_known = name in self._preloaded or name.startswith(HOSTED)
+        if not is_known and read_wanted(name, None, config).folder is not None:
             raise self._not_here(name)
         return self._sources.find(name, config)
 

@@ -22,7 +22,6 @@ from embedhub.datasets.conditions import read_conditions, rows_that_fulfil
 from embedhub.engine.prompts import QUERY, first_prompt
 from embedhub.errors import DatasetError, ModelNotFoundError, RequestTimeoutError, SettingError
 from embedhub.hub.derived import Derived
-from embedhub.hub.hosting import Hub
 from embedhub.hub.repositories import Repository
 from embedhub.models.wanted import is_model_id
 from embedhub.runtime.collection import EmbeddedDataset, Hit, check_model, made_by, revision_here
@@ -100,15 +99,11 @@ class HostedDatasets:
     """The datasets of a Hub that are asked.
 
     Args:
-        hub: holds them.
-        service: embeds questions.
-        derived: where indexes are kept.
+        derived: the files of commits, and where indexes are kept.
         config: the settings.
     """
 
-    def __init__(self, hub: Hub, service: Service, derived: Derived, config: Settings) -> None:
-        self._hub = hub
-        self._service = service
+    def __init__(self, derived: Derived, config: Settings) -> None:
         self._derived = derived
         self._config = config
         # By uuid and commit, the one that was not used for longest first.
@@ -123,13 +118,16 @@ class HostedDatasets:
         self._builds.shutdown(wait=False, cancel_futures=True)
         self._searches.shutdown(wait=False, cancel_futures=True)
 
-    async def search(self, repository: Repository, commit: str, question: Question, caller: Caller = _ANYBODY) -> Found:
+    async def search(
+        self, repository: Repository, commit: str, question: Question, service: Service, caller: Caller = _ANYBODY
+    ) -> Found:
         """The rows of a commit nearest to questions.
 
         Args:
             repository: which the caller may read.
             commit: its full hash.
             question: what is asked.
+            service: embeds it, with the models that the caller may use.
             caller: who asks.
 
         Raises:
@@ -141,7 +139,7 @@ class HostedDatasets:
         limit = asyncio.timeout(self._config.answer_seconds)
         try:
             async with limit:
-                return await self._search(repository, commit, question, caller)
+                return await self._search(repository, commit, question, service, caller)
         except TimeoutError as error:
             if not limit.expired():
                 raise
@@ -151,14 +149,16 @@ class HostedDatasets:
                 retry_after=10,
             ) from error
 
-    async def _search(self, repository: Repository, commit: str, question: Question, caller: Caller) -> Found:
+    async def _search(
+        self, repository: Repository, commit: str, question: Question, service: Service, caller: Caller
+    ) -> Found:
         conditions = read_conditions(question.conditions)
         opened = await self._open(repository, commit)
         provenance = opened.dataset.provenance
         answer: Answer | None = None
         vectors = question.vectors
         if vectors is None:
-            answer = await self._embed(provenance, question.texts, caller)
+            answer = await self._embed(provenance, question.texts, service, caller)
             vectors = answer.result
         elif vectors.shape[1] != provenance.dimensions:
             raise SettingError(
@@ -230,21 +230,21 @@ class HostedDatasets:
         self._derived.make_room(keep=index_folder.parent)
         return _Opened(dataset, files, memory)
 
-    async def _embed(self, provenance: Provenance, texts: Sequence[str], caller: Caller) -> Answer:
+    async def _embed(self, provenance: Provenance, texts: Sequence[str], service: Service, caller: Caller) -> Answer:
         """Vectors of questions by the model that made the dataset, float32 [n, dimensions]."""
-        for name in await self._names(provenance):
+        for name in await self._names(provenance, service):
             try:
-                async with self._service.loaded.use(name) as loaded:
+                async with service.loaded.use(name) as loaded:
                     check_model(provenance, loaded.model.spec)
                     request = _request(provenance, loaded, texts)
-                    return await self._service.run(name, request, caller)
+                    return await service.run(name, request, caller)
             except ModelNotFoundError as error:
                 miss = error
         raise _no_model(provenance) from miss
 
-    async def _names(self, provenance: Provenance) -> list[str]:
+    async def _names(self, provenance: Provenance, service: Service) -> list[str]:
         """What the dataset's model may be called here: loaded models first, under whatever name."""
-        for loaded in self._service.loaded.ready:
+        for loaded in service.loaded.ready:
             # Both checksums were computed when it was loaded.
             if made_by(provenance, loaded.model.spec):
                 return [loaded.name]

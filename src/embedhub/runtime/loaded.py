@@ -10,9 +10,9 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from time import monotonic, perf_counter
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from embedhub import __version__
 from embedhub.config import Settings
@@ -22,7 +22,7 @@ from embedhub.errors import ModelLoadingError
 from embedhub.machine import available_memory
 from embedhub.models import ModelSpec
 from embedhub.runtime.cache import model_namespace
-from embedhub.runtime.finding import ModelFinder, Sources, not_here
+from embedhub.runtime.finding import HOSTED, ModelFinder, Sources, not_here
 from embedhub.runtime.parity import Parity, measure_parity
 from embedhub.runtime.scheduler import Order, PackReport, Scheduler
 from embedhub.tasks import AnyModel
@@ -104,7 +104,37 @@ class _Slot:
 
     name: str
     load: "asyncio.Task[LoadedModel]"
-    spellings: list[Spelling] = field(default_factory=list)
+    spellings: list[Spelling]
+
+
+class Models(Protocol):
+    """Models as whoever asks sees them."""
+
+    @property
+    def default(self) -> str:
+        """The model of requests that name none."""
+        ...
+
+    @property
+    def ready(self) -> list[LoadedModel]:
+        """Models that are loaded."""
+        ...
+
+    def available(self) -> dict[str, ModelSpec]:
+        """See `LoadedModels`."""
+        ...
+
+    def find_available(self, name: str) -> ModelSpec:
+        """See `LoadedModels`."""
+        ...
+
+    def use(self, name: str | None, *, wait: bool = True) -> contextlib.AbstractAsyncContextManager[LoadedModel]:
+        """See `LoadedModels`."""
+        ...
+
+    async def describe(self, name: str) -> ModelSpec | None:
+        """See `LoadedModels`."""
+        ...
 
 
 class LoadedModels:
@@ -148,9 +178,21 @@ class LoadedModels:
 
     @property
     def ready(self) -> list[LoadedModel]:
-        """Models that are loaded."""
+        """Models that are loaded, first those that always are, in the order in which they were named."""
         # A copy first, because other threads look too.
-        return [slot.load.result() for slot in list(self._slots.values()) if _is_ready(slot.load)]
+        found = [slot.load.result() for slot in list(self._slots.values()) if _is_ready(slot.load)]
+        places = {name: place for place, name in enumerate(self._preloaded)}
+        return sorted(found, key=lambda loaded: places.get(loaded.name, len(places)))
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """Models by the other names that the settings give them."""
+        return self._finder.aliases
+
+    @property
+    def preloaded(self) -> tuple[str, ...]:
+        """Names that the server was started with."""
+        return self._preloaded
 
     def available(self) -> dict[str, ModelSpec]:
         """What a request may ask for without a download, by name: models, then aliases. Reads the disk."""
@@ -267,8 +309,10 @@ class LoadedModels:
         slot = self._slots.get(key)
         if slot is None:
             # Found by a name that says less, it is called by what it is.
-            shown = name if name in self._preloaded or "@" not in name else f"{spec.id}@{spec.revision}"
-            load = asyncio.get_running_loop().create_task(self._loading(shown, spec, spellings := [spelling]))
+            is_itself = name in self._preloaded or "@" not in name or name.startswith(HOSTED)
+            shown = name if is_itself else f"{spec.id}@{spec.revision}"
+            spellings = [spelling]
+            load = asyncio.get_running_loop().create_task(self._loading(shown, spec, spellings))
             slot = self._slots[key] = _Slot(shown, load, spellings)
             load.add_done_callback(lambda done: None if _is_ready(done) else _remove(self._slots, slot))
         else:

@@ -6,6 +6,7 @@ computing happens in the schedulers' threads.
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ from embedhub.runtime.aliases import alias_told
 from embedhub.runtime.cache import VectorCache, job_key
 from embedhub.runtime.distribution import SIZES, Distribution
 from embedhub.runtime.finding import Sources
-from embedhub.runtime.loaded import LoadedModel, LoadedModels
+from embedhub.runtime.loaded import LoadedModel, LoadedModels, Models
 from embedhub.runtime.scheduler import Order, PackReport
 from embedhub.runtime.threads import Threads
 from embedhub.tasks import ClassifyTexts, DecodeTokens, EmbedTexts, Plan, Request, RerankTexts, TokenizeTexts, prepare
@@ -154,9 +155,11 @@ class Service:
     def __post_init__(self) -> None:
         folder = self.config.home / "cache" if self.config.cache_disk_mb else None
         self.cache = VectorCache(self.config.cache_mb << 20, folder, self.config.cache_disk_mb << 20)
-        self.loaded = LoadedModels(
+        self.every_model = LoadedModels(
             self.config, self.models, self._deliver, self._count_pack, forget=self._forget, sources=self.sources
         )
+        # What a request sees of them; `seen_through` gives others.
+        self.loaded: Models = self.every_model
         self._bulk_threads = Threads(_THREADS, "bulk")
         # Nothing that is computed waits for what is only shown.
         self._token_threads = Threads(1, "tokens")
@@ -174,7 +177,7 @@ class Service:
         """
         self._loop = asyncio.get_running_loop()
         if preload:
-            await self.loaded.preload()
+            await self.every_model.preload()
         if self.config.model_idle_seconds:
             self._idle_check = self._loop.create_task(self._drop_idle())
 
@@ -182,12 +185,18 @@ class Service:
         """Drop every model. What still waits fails."""
         if self._idle_check is not None:
             self._idle_check.cancel()
-        await self.loaded.close()
+        await self.every_model.close()
         if self._unwritten:
             await asyncio.wait(self._unwritten)
         for threads in (self.json_threads, self._bulk_threads, self._token_threads, self._reading, self._writing):
             threads.close()
         self.cache.close()
+
+    def seen_through(self, models: Models) -> "Service":
+        """This service, started or not, for somebody who sees its models so."""
+        view = copy(self)
+        view.loaded = models
+        return view
 
     async def run(self, model: str | None, request: Request, caller: Caller = Caller()) -> Answer:
         """Answer a request.
@@ -331,7 +340,7 @@ class Service:
     async def _drop_idle(self) -> None:
         while True:
             await asyncio.sleep(_IDLE_CHECK_SECONDS)
-            self.loaded.drop_idle()
+            self.every_model.drop_idle()
 
     def _deliver(self, orders: list[Order]) -> None:
         """From a scheduler's thread into the loop."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -11,9 +12,12 @@ from starlette.middleware import Middleware
 from embedhub.config import Settings
 from embedhub.hub.derived import Derived
 from embedhub.hub.hosting import Hub
+from embedhub.runtime.finding import Sources
 from embedhub.runtime.hosted import HostedDatasets
+from embedhub.runtime.hosted_models import HostedModels, ModelsOf
+from embedhub.runtime.hosted_tables import HostedTables
 from embedhub.runtime.service import Service
-from embedhub.server.auth import Gate
+from embedhub.server.auth import Gate, Identity
 from embedhub.server.cors import Cors
 from embedhub.server.dialects.cohere.routes import ENDPOINTS as COHERE
 from embedhub.server.dialects.hf.routes import ENDPOINTS as HF
@@ -21,7 +25,7 @@ from embedhub.server.dialects.openai.cl100k import vocabulary
 from embedhub.server.dialects.openai.routes import ENDPOINTS as OPENAI
 from embedhub.server.dialects.tei.routes import ENDPOINTS as TEI
 from embedhub.server.endpoint import as_route
-from embedhub.server.hub.exchange import HubApp
+from embedhub.server.hub.exchange import HubApp, actor_of
 from embedhub.server.hub.routes import ROUTES as HUB
 from embedhub.server.limits import Bodies
 from embedhub.server.metrics import RequestMetrics, ServiceMetrics
@@ -53,14 +57,21 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
     if config.token_ids == "cl100k":
         # Read at once: without it the server would refuse what it was told to take.
         vocabulary(config.vocabularies)
-    service = Service(config, models)
     gate = gate or Gate(config)
     bodies = Bodies(config)
     hub = Hub(config.home)
-    hosted = HostedDatasets(hub, service, Derived(hub, config.derived_mb << 20), config)
+    derived = Derived(hub, config.derived_mb << 20)
+    hosted = HostedDatasets(derived, config)
+    hosted_models = HostedModels(hub, derived, config)
+    service = Service(config, models, sources=Sources(find=hosted_models.find))
     requests = RequestMetrics()
     numbers = ServiceMetrics(service, requests)
     tracer = Tracer(config.otlp_endpoint) if config.otlp_endpoint else None
+
+    def services(identity: Identity) -> Service:
+        actor = partial(actor_of, hub, gate, identity)
+        return service.seen_through(ModelsOf(service.every_model, hosted_models, actor))
+
     endpoints = (*DIALECTS, *own_endpoints(DIALECTS, numbers.text, lambda: gate.has_tokens))
 
     @contextlib.asynccontextmanager
@@ -83,7 +94,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
                 await asyncio.to_thread(tracer.close)
 
     app = Starlette(
-        routes=[as_route(endpoint, service, gate, bodies) for endpoint in endpoints],
+        routes=[as_route(endpoint, services, gate, bodies) for endpoint in endpoints],
         lifespan=lifespan,
         # What browsers are told is part of what is seen.
         middleware=[
@@ -93,8 +104,9 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
                 HubApp,
                 routes=(*HUB, *WEB),
                 hub=hub,
-                service=service,
+                services=services,
                 hosted=hosted,
+                tables=HostedTables(derived),
                 gate=gate,
                 config=config,
                 refuse_page=refuse_page,

@@ -1,7 +1,7 @@
 """Who may ask: a token to an identity, and what that identity is allowed.
 
 Knows `Authorization`, and sessions of pages; where tokens are kept it leaves to the hub, how much they may use to
-`quota`. Lives in one event loop, and asks the disk twice a second at most.
+`quota`. Lives in one event loop, and asks the disk twice a second, and when it is shown a token that it does not know.
 """
 
 import base64
@@ -40,12 +40,14 @@ class Identity:
         account: of the token; None without one.
         address: where the request came from.
         session: value of the session that stands for the token; empty where the token itself came.
+        scope: what this request may do at most: of a session without proof less than its token.
     """
 
     user: str = ""
     account: Account | None = None
     address: str = ""
     session: str = ""
+    scope: str = ""
 
 
 class Gate:
@@ -107,16 +109,19 @@ class Gate:
             return Identity(address=address)
         self._refresh()
         token = bearer_token(headers.get("authorization", ""))
+        if token and not self._knows(token):
+            # It may have been made a moment ago, by this server too: whoever has logged in asks at once who they are.
+            self._refresh(at_once=True)
         if token and self._has_tokens:
             account = self._account(token)
-            identity = Identity(account.user, account, address)
+            identity = Identity(account.user, account, address, scope=account.scope)
             allowed = account.scope
         elif (session := self._session(headers)) is not None:
             value, account = session
-            identity = Identity(account.user, account, address, value)
             # Without that it may have been sent by a page elsewhere.
             proven = self.sessions.is_proven(value, headers.get(PROOF_HEADER, ""))
             allowed = account.scope if proven else "read"
+            identity = Identity(account.user, account, address, value, allowed)
         else:
             identity = Identity(address=address)
             allowed = self._anonymous(headers)
@@ -153,6 +158,9 @@ class Gate:
             )
         return allowed
 
+    def _knows(self, token: str) -> bool:
+        return len(token) > _LONGEST_TOKEN or token_hash(token) in self._by_hash
+
     def _session(self, headers: Mapping[str, str]) -> tuple[str, Account] | None:
         found = self.sessions.read(headers.get("cookie", "")) if self._has_tokens else None
         account = self._by_id.get(found[1]) if found is not None else None
@@ -173,9 +181,9 @@ class Gate:
             raise UnauthorizedError("the token has expired; `embedhub token create` makes a new one")
         return account
 
-    def _refresh(self) -> None:
+    def _refresh(self, *, at_once: bool = False) -> None:
         now = monotonic()
-        if now - self._looked_at < _LOOK_EVERY_SECONDS:
+        if not at_once and now - self._looked_at < _LOOK_EVERY_SECONDS:
             return
         try:
             self._look()

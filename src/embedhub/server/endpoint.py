@@ -37,6 +37,9 @@ Type = TypeVar("Type")
 
 Headers = Mapping[str, str]
 
+Services = Callable[[Identity], Service]
+"""The service as somebody sees it: with the models that they may use."""
+
 # A client that hangs up is looked for once an answer takes longer than this; most are quicker.
 _WATCH_AFTER_SECONDS = 0.2
 
@@ -199,9 +202,9 @@ class Endpoint:
 class EndpointApp:
     """An endpoint as an ASGI application."""
 
-    def __init__(self, endpoint: Endpoint, service: Service, gate: Gate, bodies: Bodies) -> None:
+    def __init__(self, endpoint: Endpoint, services: Services, gate: Gate, bodies: Bodies) -> None:
         self.endpoint = endpoint
-        self._service = service
+        self._services = services
         self._gate = gate
         self._bodies = bodies
 
@@ -251,7 +254,7 @@ class EndpointApp:
         body = await self._bodies.read(receive, headers) if self.endpoint.method == "POST" else b""
         try:
             call = Call(
-                service=self._service,
+                service=self._services(identity),
                 path=scope["path_params"],
                 query=scope["query_string"],
                 headers=headers,
@@ -301,6 +304,6 @@ async def _unless_disconnected(work: Awaitable[Reply], receive: Receive) -> Repl
             watch.cancel()
 
 
-def as_route(endpoint: Endpoint, service: Service, gate: Gate, bodies: Bodies) -> Route:
+def as_route(endpoint: Endpoint, services: Services, gate: Gate, bodies: Bodies) -> Route:
     """The endpoint as a route of a Starlette application."""
-    return Route(endpoint.path, EndpointApp(endpoint, service, gate, bodies), methods=[endpoint.method])
+    return Route(endpoint.path, EndpointApp(endpoint, services, gate, bodies), methods=[endpoint.method])

@@ -17,14 +17,15 @@ _CALL_BYTES = 1 << 20
 
 _THREADS = ThreadPoolExecutor(8, "download")
 
+# Of a request: its connection, and uvicorn's own record of its answer, which counts what was sent.
 CONNECTION = "embedhub.connection"
+CYCLE = "embedhub.cycle"
 
 
 class Connection(Protocol):
-    """What is needed of one: its transport, its answer, and for how many seconds its client may not read."""
+    """What is needed of one: its transport, and for how many seconds its client may not read."""
 
     transport: Any
-    cycle: Any
     patience: float
 
 

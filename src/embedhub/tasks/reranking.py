@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from embedhub.engine.classifier import Classifier
 from embedhub.engine.model import EncodeOptions
 from embedhub.errors import InputError, TextTooLongError, UnsupportedTaskError
-from embedhub.search.metrics import cos_sim
+from embedhub.search.metrics import SCORES
 from embedhub.tasks.classification import score_function
 from embedhub.tasks.embedding import embedding_model
 from embedhub.tasks.plan import AnyModel, Plan, refuse_long
@@ -107,7 +107,9 @@ def _cosine_ranking(model: AnyModel, request: RerankTexts) -> Plan[list[Ranked]]
         first = len(query.jobs)
         asked = encoder.finish(pooled[:first], query, as_query)
         candidates = encoder.finish(pooled[first:], documents, as_document)
-        return best_first(cos_sim(asked, candidates)[0], request.top_k)
+        # Not by a matrix product, in which equal candidates may differ in the last bit by where they stand.
+        scores = SCORES["cosine"].pair_ranks(asked[0], candidates)
+        return best_first(np.asarray(scores, np.float32), request.top_k)
 
     return Plan(
         [*query.jobs, *documents.jobs],

@@ -6,6 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 from huggingface_hub import HfApi, close_session
+from tests.server.hub.hosts import Hosted, hosted
+from tests.server.hub.place import Place, open_place
 from tests.server.processes import Running, running
 
 from embedhub import Model
@@ -16,6 +18,20 @@ from embedhub.hub.names import Kind
 from embedhub.runtime.embedding import EmbedRequest, embed_file
 
 Embedded = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Iterator[Place]:
+    """A server for all tests of the Hub's API; each makes repositories of its own."""
+    with open_place(tmp_path_factory.mktemp("stage"), tiny_folder) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def hosted_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosted]:
+    """A server without models that can be killed, and what it serves."""
+    with hosted(tmp_path_factory.mktemp("hosted") / "in") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import httpx
 from huggingface_hub import HfApi, close_session
 from tests.server.processes import Running, running
 
-from embedhub.hub.accounts import DATABASE, Accounts
+from embedhub.hub.accounts import DATABASE, Account, Accounts
 from embedhub.hub.git import MAIN
 from embedhub.hub.hosting import Hub
 from embedhub.hub.names import Kind
@@ -35,6 +35,13 @@ class Place:
     def api(self, user: str = "alice") -> HfApi:
         """The real client of a user; empty is nobody."""
         return HfApi(endpoint=self.server.address, token=self.tokens[user] if user else False)
+
+    def accounts(self) -> dict[str, Account]:
+        """An account of each user."""
+        accounts = Accounts(self.server.home / DATABASE)
+        found = {account.user: account for account in accounts.list_tokens() if account.scope == "write"}
+        accounts.close()
+        return found
 
     def http(self, user: str = "alice") -> httpx.Client:
         """A plain client with a user's token; empty has none, a token that is none of ours is sent as it is."""
@@ -63,7 +70,7 @@ class Place:
 
 
 @contextmanager
-def hosting(folder: Path, model: Path, store: Path | None = None, **variables: str) -> Iterator[Place]:
+def open_place(folder: Path, model: Path, store: Path | None = None, **variables: str) -> Iterator[Place]:
     """A server while the block runs; it finds models in a store too, if one is named."""
     home = folder / "home"
     home.mkdir()

@@ -2,6 +2,8 @@
 
 import subprocess
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import RepoFile, RepoFolder, snapshot_download
@@ -15,10 +17,10 @@ from embedhub.hub.pointers import Pointer
 LARGE = Pointer("cd" * 32, 123_456_789)
 
 
-def test_tree(place: Place) -> None:
-    made = place.make("alice/tree-1", {"a.txt": "aaa", "data/b.txt": "bb", "data/deep/c.txt": "c", "ü/日 本.txt": ""})
-    head = place.commit(made, {"data/big.bin": bytes(LARGE).decode()}, "Big\n\nbody")
-    api = place.api()
+def test_tree(stage: Place) -> None:
+    made = stage.make("alice/tree-1", {"a.txt": "aaa", "data/b.txt": "bb", "data/deep/c.txt": "c", "ü/日 本.txt": ""})
+    head = stage.commit(made, {"data/big.bin": bytes(LARGE).decode()}, "Big\n\nbody")
+    api = stage.api()
     top = list(api.list_repo_tree(made.id, repo_type="dataset"))
     assert [(type(each), each.path) for each in top] == [
         (RepoFile, ".gitattributes"),
@@ -46,9 +48,9 @@ def test_tree(place: Place) -> None:
     assert api.list_repo_files(made.id, repo_type="dataset") == [e.path for e in everything if isinstance(e, RepoFile)]
 
 
-def test_spellings_of_a_folder(place: Place) -> None:
-    made = place.make("alice/tree-2", {"data/b.txt": "bb"})
-    http = place.http()
+def test_spellings_of_a_folder(stage: Place) -> None:
+    made = stage.make("alice/tree-2", {"data/b.txt": "bb"})
+    http = stage.http()
     wanted = http.get(f"/api/datasets/{made.id}/tree/main/data").json()
     for path in ("data/", "data%2F", "/data", "//data//"):
         assert http.get(f"/api/datasets/{made.id}/tree/main/{path}").json() == wanted
@@ -65,44 +67,44 @@ def test_spellings_of_a_folder(place: Place) -> None:
     ["nothing", "data/nothing", "a.txt/b", "..", "../../etc/passwd", "%2e%2e/x", "data/%00", "%0d%0aX-Evil:%201",
      ".git/config", "a.txt%5Cb", "x" * 5000],
 )  # fmt: skip
-def test_where_nothing_lies(place: Place, path: str) -> None:
-    if not place.api().repo_exists("alice/tree-3", repo_type="dataset"):
-        place.make("alice/tree-3", {"a.txt": "a", "data/b.txt": "b"})
+def test_where_nothing_lies(stage: Place, path: str) -> None:
+    if not stage.api().repo_exists("alice/tree-3", repo_type="dataset"):
+        stage.make("alice/tree-3", {"a.txt": "a", "data/b.txt": "b"})
     for address in ("tree", "treesize"):
         # Not through httpx's own idea of what a path is.
-        url = f"{place.server.address}/api/datasets/alice/tree-3/{address}/main/{path}"
-        response = place.http().get(url)
+        url = f"{stage.server.address}/api/datasets/alice/tree-3/{address}/main/{path}"
+        response = stage.http().get(url)
         assert response.status_code == 404, response.text
         if ".." not in path and "%2e" not in path:
             assert response.headers["x-error-code"] == "EntryNotFound"
         assert "x-evil" not in response.headers
 
 
-def test_clients_know_what_is_not_there(place: Place) -> None:
-    made = place.make("alice/tree-4", {"a.txt": "a"})
+def test_clients_know_what_is_not_there(stage: Place) -> None:
+    made = stage.make("alice/tree-4", {"a.txt": "a"})
     with pytest.raises(RemoteEntryNotFoundError):
-        list(place.api().list_repo_tree(made.id, "nothing", repo_type="dataset"))
+        list(stage.api().list_repo_tree(made.id, "nothing", repo_type="dataset"))
     for revision in ("nothing", "0" * 40):
         with pytest.raises(RevisionNotFoundError):
-            list(place.api().list_repo_tree(made.id, repo_type="dataset", revision=revision))
+            list(stage.api().list_repo_tree(made.id, repo_type="dataset", revision=revision))
         with pytest.raises(RevisionNotFoundError):
-            place.api().get_paths_info(made.id, ["a.txt"], repo_type="dataset", revision=revision)
+            stage.api().get_paths_info(made.id, ["a.txt"], repo_type="dataset", revision=revision)
 
 
-def test_a_long_folder_comes_by_pages_of_one_commit(place: Place) -> None:
+def test_a_long_folder_comes_by_pages_of_one_commit(stage: Place) -> None:
     files = {f"data/{number:04}.txt": "" for number in range(2100)}
-    made = place.make("alice/tree-5", files)
-    api = place.api()
+    made = stage.make("alice/tree-5", files)
+    api = stage.api()
     listing = api.list_repo_tree(made.id, repo_type="dataset", recursive=True)
     first = [each.path for each in islice(listing, 1000)]
     # Somebody pushes between two pages: the list is of what was there when it began.
-    place.commit(made, dict.fromkeys(files) | {"data/0500.txt.more": "x", "zzz": "x"})
+    stage.commit(made, dict.fromkeys(files) | {"data/0500.txt.more": "x", "zzz": "x"})
     rest = [each.path for each in listing]
     assert [*first, *rest] == sorted([".gitattributes", "data", *files])
-    place.commit(made, {f"few/{number:03}": "" for number in range(120)})
-    response = place.http().get(f"/api/datasets/{made.id}/tree/main/few?expand=true&limit=500")
+    stage.commit(made, {f"few/{number:03}": "" for number in range(120)})
+    response = stage.http().get(f"/api/datasets/{made.id}/tree/main/few?expand=true&limit=500")
     assert len(response.json()) == 50
-    assert response.links["next"]["url"].startswith(f"{place.server.address}/api/datasets/{made.id}/tree/")
+    assert response.links["next"]["url"].startswith(f"{stage.server.address}/api/datasets/{made.id}/tree/")
     few = list(api.list_repo_tree(made.id, "few", repo_type="dataset", expand=True))
     assert len({each.path for each in few}) == len(few) == 120
 
@@ -110,25 +112,25 @@ def test_a_long_folder_comes_by_pages_of_one_commit(place: Place) -> None:
 @pytest.mark.parametrize(
     "query", ["limit=x", "limit=-1", "cursor=nothing", "cursor=../x", "cursor=a.txt/b", "cursor=%00"]
 )
-def test_impossible_pages(place: Place, query: str) -> None:
-    if not place.api().repo_exists("alice/tree-6", repo_type="dataset"):
-        place.make("alice/tree-6", {"a.txt": "a", "data/b.txt": "b"})
-    response = place.http().get(f"/api/datasets/alice/tree-6/tree/main?{query}")
+def test_impossible_pages(stage: Place, query: str) -> None:
+    if not stage.api().repo_exists("alice/tree-6", repo_type="dataset"):
+        stage.make("alice/tree-6", {"a.txt": "a", "data/b.txt": "b"})
+    response = stage.http().get(f"/api/datasets/alice/tree-6/tree/main?{query}")
     assert response.status_code == 400
     assert "\n" not in response.json()["error"]
-    outside = place.http().get("/api/datasets/alice/tree-6/tree/main/data?cursor=a.txt")
+    outside = stage.http().get("/api/datasets/alice/tree-6/tree/main/data?cursor=a.txt")
     assert outside.status_code == 400
 
 
-def test_paths_info(place: Place) -> None:
-    made = place.make("alice/paths-1", {"a.txt": "aaa", "data/b.txt": "b", "ü&=.txt": "x"})
-    head = place.commit(made, {"data/big.bin": bytes(LARGE).decode()})
+def test_paths_info(stage: Place) -> None:
+    made = stage.make("alice/paths-1", {"a.txt": "aaa", "data/b.txt": "b", "ü&=.txt": "x"})
+    head = stage.commit(made, {"data/big.bin": bytes(LARGE).decode()})
     wanted = ["a.txt", "data", "data/big.bin", "ü&=.txt", "nothing", "../x", ""]
-    found = place.api().get_paths_info(made.id, wanted, repo_type="dataset", expand=True)
+    found = stage.api().get_paths_info(made.id, wanted, repo_type="dataset", expand=True)
     assert [each.path for each in found][:4] == ["a.txt", "data", "data/big.bin", "ü&=.txt"]
     assert {each.path: each.last_commit.oid for each in found if each.last_commit}["data/big.bin"] == head
     assert not {"nothing", "../x"}.intersection(each.path for each in found)
-    http = place.http()
+    http = stage.http()
     url = f"/api/datasets/{made.id}/paths-info/main"
     for body in ({"paths": ["a.txt"], "expand": False}, {"paths": "a.txt"}, {"paths": ["/a.txt/", "a.txt/"]}):
         assert {each["path"] for each in http.post(url, json=body).json()} == {"a.txt"}
@@ -150,47 +152,45 @@ def test_paths_info(place: Place) -> None:
         ("application/x-www-form-urlencoded", b"paths=" + b"a" * (2 << 20), 413),
     ],
 )
-def test_hostile_paths(place: Place, type: str, body: bytes, status: int) -> None:
-    if not place.api().repo_exists("alice/paths-2", repo_type="dataset"):
-        place.make("alice/paths-2")
+def test_hostile_paths(stage: Place, type: str, body: bytes, status: int) -> None:
+    if not stage.api().repo_exists("alice/paths-2", repo_type="dataset"):
+        stage.make("alice/paths-2")
     url = "/api/datasets/alice/paths-2/paths-info/main"
-    assert place.http().post(url, content=body, headers={"content-type": type}).status_code == status
+    assert stage.http().post(url, content=body, headers={"content-type": type}).status_code == status
 
 
-def test_tree_size(place: Place) -> None:
-    made = place.make("alice/size", {"data/b.txt": "bb"})
-    place.commit(made, {"data/big.bin": bytes(LARGE).decode()})
-    http = place.http()
+def test_tree_size(stage: Place) -> None:
+    made = stage.make("alice/size", {"data/b.txt": "bb"})
+    stage.commit(made, {"data/big.bin": bytes(LARGE).decode()})
+    http = stage.http()
     assert http.get(f"/api/datasets/{made.id}/treesize/main/data").json() == {"path": "/data", "size": LARGE.size + 2}
     assert http.get(f"/api/datasets/{made.id}/treesize/main").json()["size"] > LARGE.size + 2
 
 
-def test_what_only_git_can_push(place: Place) -> None:
+def test_what_only_git_can_push(stage: Place) -> None:
     """Names that are no UTF-8, links and submodules: shown as well as can be, and a snapshot is whole."""
-    made = place.make("alice/odd", {"a.txt": "a"})
-    folder = place.hub.repositories.folder(made)
-    with place.hub.change(made) as git:
+    made = stage.make("alice/odd", {"a.txt": "a"})
+    folder = stage.hub.repositories.folder(made)
+    with stage.hub.change(made) as git:
         blob = git.write_blob(b"latin")
         entries = f"100644 blob {blob}\tcaf".encode() + b"\xe9.txt\n" + f"120000 blob {blob}\tlink\n".encode()
         entries += b"160000 commit " + b"1" * 40 + b"\tsub\n"
         ran = subprocess.run(["git", "-C", folder, "mktree"], input=entries, capture_output=True, check=True)
         head = git.resolve("main")
         git.commit(MAIN, ran.stdout.decode().strip(), [head], "odd", "x", expected=head)
-    assert place.api().list_repo_files(made.id, repo_type="dataset") == ["caf\ufffd.txt", "link"]
-    assert [each.rfilename for each in place.api().dataset_info(made.id).siblings or ()] == ["caf\ufffd.txt", "link"]
+    assert stage.api().list_repo_files(made.id, repo_type="dataset") == ["caf\ufffd.txt", "link"]
+    assert [each.rfilename for each in stage.api().dataset_info(made.id).siblings or ()] == ["caf\ufffd.txt", "link"]
 
 
-def test_a_snapshot_and_a_file_system(place: Place, tmp_path: object) -> None:
-    made = place.make("alice/snapshot", {"a.txt": "aaa", "data/b.txt": "bb"})
-    api = place.api()
+def test_a_snapshot_and_a_file_system(stage: Place, tmp_path: Path) -> None:
+    made = stage.make("alice/snapshot", {"a.txt": "aaa", "data/b.txt": "bb"})
+    api = stage.api()
     folder = snapshot_download(
-        made.id, repo_type="dataset", endpoint=api.endpoint, token=str(api.token), cache_dir=str(tmp_path)
+        made.id, repo_type="dataset", endpoint=api.endpoint, token=str(api.token), cache_dir=tmp_path
     )
-    import pathlib
-
-    found = {str(path.relative_to(folder)): path.read_text() for path in pathlib.Path(folder).rglob("*.txt")}
+    found = {str(path.relative_to(folder)): path.read_text() for path in Path(folder).rglob("*.txt")}
     assert found == {"a.txt": "aaa", "data/b.txt": "bb"}
-    files = HfFileSystem(endpoint=api.endpoint, token=str(api.token), skip_instance_cache=True)
+    files: Any = HfFileSystem(endpoint=api.endpoint, token=str(api.token), skip_instance_cache=True)
     root = f"datasets/{made.id}"
     assert sorted(files.ls(root, detail=False)) == [f"{root}/.gitattributes", f"{root}/a.txt", f"{root}/data"]
     assert files.find(root) == [f"{root}/.gitattributes", f"{root}/a.txt", f"{root}/data/b.txt"]

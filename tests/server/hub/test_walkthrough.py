@@ -159,6 +159,8 @@ print(hf_hub_download("alice/by_git", "embeddings.csv.gz", repo_type="dataset"))
     assert hits_of(client, pd.read_csv(path, compression="gzip").to_numpy()) == HITS
     again = client.folder / "again"
     client.run("git", "clone", f"{address}/datasets/alice/by_git", str(again))
+    client.run("git", "lfs", "install", "--local", folder=again)
+    client.run("git", "lfs", "pull", folder=again)
     assert (again / "embeddings.csv.gz").read_bytes() == (work / "embeddings.csv.gz").read_bytes()
 
 

@@ -149,10 +149,19 @@ def _commit(exchange: Exchange, body: IO[bytes], proposes: bool) -> Response:
             made = _apply(git, wanted, reference, head, size_of)
             return answer(_done(exchange, repository, made))
         base = git.resolve(parent) if parent else head
-        number = 1
-        pull = f"refs/pr/{number}"
-        made = apply(git, wanted, pull, base=base, expected=base, size_of=size_of)
-        url = f"{exchange.address(repository)}/discussions/{number}"
+        pull = hub.discussions.open_pull_request(
+            git,
+            repository,
+            exchange.actor,
+            header.summary,
+            header.description or "",
+            base,
+            target=reference,
+            status="open",
+            fill=lambda name: apply(git, wanted, name, base=base, expected=base, size_of=size_of),
+        )
+        url = f"{exchange.address(repository)}/discussions/{pull.number}"
+        made = git.resolve(pull.reference)
         return answer(_done(exchange, repository, made) | {"pullRequestUrl": url})
 
 

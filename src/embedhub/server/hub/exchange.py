@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, quote, unquote, urlencode
 
 import msgspec
 import orjson
-from starlette.datastructures import QueryParams
+from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -28,9 +28,11 @@ from embedhub.hub.access import Action, Actor
 from embedhub.hub.hosting import Hub
 from embedhub.hub.repositories import Repository
 from embedhub.runtime.hosted import HostedDatasets
+from embedhub.runtime.hosted_tables import HostedTables
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate, Identity
-from embedhub.server.errors import failure_of
+from embedhub.server.endpoint import Services
+from embedhub.server.errors import Failure, failure_of
 from embedhub.server.hub.routing import HubRoute, Router, kind_of
 from embedhub.server.sessions import PROOF_FIELD, PROOF_HEADER
 
@@ -86,6 +88,7 @@ class Exchange:
         request: for what is not here.
         threads: for what waits for the disk.
         hosted: datasets that are asked.
+        tables: the rows of datasets.
     """
 
     hub: Hub
@@ -102,6 +105,7 @@ class Exchange:
     request: Request
     threads: ThreadPoolExecutor
     hosted: HostedDatasets
+    tables: HostedTables
 
     def json(self, type: type[_Result] | Any) -> Any:
         """The body as that type.
@@ -256,8 +260,9 @@ class HubApp:
         app: answers the others.
         routes: of the Hub, asked in order.
         hub: what is served.
-        service: computes vectors.
+        services: compute vectors, for each with the models that they may use.
         hosted: datasets that are asked.
+        tables: the rows of datasets.
         gate: who may ask.
         config: the settings.
         refuse_page: what people see of an error on a page.
@@ -269,8 +274,9 @@ class HubApp:
         *,
         routes: tuple[HubRoute, ...],
         hub: Hub,
-        service: Service,
+        services: Services,
         hosted: HostedDatasets,
+        tables: HostedTables,
         gate: Gate,
         config: Settings,
         refuse_page: Callable[[EmbedhubError, Request], Response],
@@ -278,8 +284,9 @@ class HubApp:
         self._app = app
         self._router = Router(routes)
         self._hub = hub
-        self._service = service
+        self._services = services
         self._hosted = hosted
+        self._tables = tables
         self._gate = gate
         self._config = config
         self._refuse_page = refuse_page
@@ -297,9 +304,14 @@ class HubApp:
                 await self._app(scope, receive, send)
                 return
             route, path = found
+            accepted = Headers(scope=scope).get("accept", "*/*")
+            if route.page and not any(kind in accepted for kind in ("text/html", "text/*", "*/*")):
+                await self._app(scope, receive, send)
+                return
             # What the log and the metrics call it.
             scope["embedhub.endpoint"] = route
-            is_page = route.page
+            # Programs that take anything are told of errors in the words of the API.
+            is_page = route.page and "text/html" in accepted
             if "token" in path:
                 scope["embedhub.shown_path"] = route.pattern
             response = await self._answer(Request(scope, receive), route, path)
@@ -323,7 +335,7 @@ class HubApp:
     async def _answer(self, request: Request, route: HubRoute, path: dict[str, str]) -> Response:
         exchange = Exchange(
             hub=self._hub,
-            service=self._service,
+            service=self._services(Identity()),
             config=self._config,
             gate=self._gate,
             actor=Actor(),
@@ -336,6 +348,7 @@ class HubApp:
             request=request,
             threads=self._threads,
             hosted=self._hosted,
+            tables=self._tables,
         )
         posts = not route.streams and request.method not in ("GET", "HEAD")
         if route.page and posts:
@@ -344,26 +357,40 @@ class HubApp:
             exchange.headers = {**exchange.headers, PROOF_HEADER: exchange.form().get(PROOF_FIELD, [""])[0]}
         address = request.client.host if request.client is not None else ""
         exchange.identity = self._gate.admit(exchange.headers, route.scope, address)
+        exchange.service = self._services(exchange.identity)
         request.scope["embedhub.user"] = exchange.identity.user
         if posts and not route.page:
             exchange.body = await _small_body(exchange, self._config.max_body_mb << 20 if route.large else _SMALL_BODY)
         if inspect.iscoroutinefunction(route.handler):
-            exchange.actor = await exchange.run(self._actor, exchange.identity)
+            exchange.actor = await exchange.run(self._actor, exchange)
             made: Response = await route.handler(exchange)
             return made
         return await exchange.run(self._in_thread, route, exchange)
 
     def _in_thread(self, route: HubRoute, exchange: Exchange) -> Response:
-        exchange.actor = self._actor(exchange.identity)
+        exchange.actor = self._actor(exchange)
         made: Response = route.handler(exchange)
         return made
 
-    def _actor(self, identity: Identity) -> Actor:
-        if identity.account is not None:
-            return self._hub.actor(identity.user, identity.account.scope)
-        if self._gate.anonymous_scope == "admin":
-            return Actor(LOCAL_USER, "admin")
-        return Actor()
+    def _actor(self, exchange: Exchange) -> Actor:
+        return actor_of(self._hub, self._gate, exchange.identity, looks=exchange.request.method in ("GET", "HEAD"))
+
+
+def actor_of(hub: Hub, gate: Gate, identity: Identity, *, looks: bool = False) -> Actor:
+    """Somebody who asks, with the roles they have now.
+
+    Args:
+        hub: knows the roles.
+        gate: knows what somebody without a token may do.
+        identity: who it is.
+        looks: whether nothing is changed by the request. A page is shown with all that its reader may do; to do it
+            takes a request that is proven.
+    """
+    if identity.account is not None:
+        return hub.actor(identity.user, identity.account.scope if looks else identity.scope)
+    if gate.anonymous_scope == "admin":
+        return Actor(LOCAL_USER, "admin")
+    return Actor()
 
 
 def _written_address(request: Request) -> str:
@@ -382,7 +409,8 @@ async def _small_body(exchange: Exchange, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _refusal(error: EmbedhubError) -> Response:
+def hub_failure(error: EmbedhubError) -> Failure:
+    """An error on its way to a client of the Hub, with the headers that these look for."""
     failure = failure_of(error)
     code = _CODES.get(error.code)
     if code is not None:
@@ -391,4 +419,9 @@ def _refusal(error: EmbedhubError) -> Response:
     if failure.status == 401:
         # git asks its user for a name and a password only if it is told so; the password is a token.
         failure.headers["www-authenticate"] = 'Basic realm="embedhub"'
+    return failure
+
+
+def _refusal(error: EmbedhubError) -> Response:
+    failure = hub_failure(error)
     return answer({"error": failure.message}, failure.headers, failure.status)

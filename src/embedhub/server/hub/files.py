@@ -66,7 +66,8 @@ def paths_info(exchange: Exchange) -> Response:
     repository = exchange.repository(Action.READ)
     with exchange.hub.open(repository) as git:
         commit = git.resolve(exchange.path["revision"])
-        found = [git.entry(commit, path.strip("/")) for path in dict.fromkeys(paths)]
+        wanted = dict.fromkeys(path.strip("/") for path in paths)
+        found = [git.entry(commit, path) for path in wanted if path]
         page = _told(git, commit, [entry for entry in found if entry is not None], expand=expand)
     return answer(page, {"x-repo-commit": commit})
 

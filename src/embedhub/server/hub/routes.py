@@ -15,6 +15,7 @@ from embedhub.server.hub import (
     resolve,
     search,
     upload,
+    viewer,
     xet,
 )
 from embedhub.server.hub.routing import HubRoute
@@ -35,4 +36,5 @@ ROUTES: tuple[HubRoute, ...] = (
     *xet.ROUTES,
     *git.ROUTES,
     *search.ROUTES,
+    *viewer.ROUTES,
 )

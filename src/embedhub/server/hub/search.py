@@ -52,7 +52,8 @@ async def search(exchange: Exchange) -> Response:
     asked: SearchRequest = exchange.json(SearchRequest)
     question, lone = question_of(asked)
     repository, commit = await exchange.run(_commit, exchange, asked.revision or _MAIN)
-    found = await exchange.hosted.search(repository, commit, question, caller_of(exchange))
+    caller = caller_of(exchange)
+    found = await exchange.hosted.search(repository, commit, question, exchange.service, caller)
     headers = {"x-repo-commit": commit}
     if found.answer is not None:
         headers |= answer_headers(found.answer, compute_time_in_seconds=False)

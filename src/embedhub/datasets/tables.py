@@ -1,0 +1,176 @@
+"""Rows of any table, a few at a time, and what their columns are: for people who look, not for programs that compute.
+
+Knows Parquet, and how csv and lines of JSON become Parquet. Refuses to know models and vectors: a list of many numbers
+is shown by its first few.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.json as pa_json
+import pyarrow.parquet as pq
+
+from embedhub.datasets.storage import whole_file
+from embedhub.errors import DatasetError
+
+# Longer texts are cut, longer lists of numbers shown by their first few.
+MOST_CHARACTERS = 10_000
+MOST_NUMBERS = 16
+SHOWN_NUMBERS = 4
+
+# Of a file that is not Parquet: it is read whole.
+_MOST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Table:
+    """Parquet files with the same columns, one behind the other; `open_table` makes it.
+
+    Attributes:
+        files: their places.
+        footers: pyarrow's FileMetaData of each.
+        schema: the pyarrow schema.
+    """
+
+    files: tuple[Path, ...]
+    footers: tuple[Any, ...]
+    schema: Any
+
+    @property
+    def row_count(self) -> int:
+        """Rows of all files."""
+        return sum(footer.num_rows for footer in self.footers)
+
+    def rows(self, offset: int, length: int) -> list[tuple[dict[str, Any], list[str]]]:
+        """Rows from `offset` on, as many as there are of `length`: the values, and which columns were cut.
+
+        Raises:
+            DatasetError: a file is broken.
+        """
+        found: list[tuple[dict[str, Any], list[str]]] = []
+        for first, size, place, group in self._groups:
+            begin, end = max(offset, first) - first, min(offset + length, first + size) - first
+            if begin < end:
+                found.extend(_shown(row) for row in self._read(place, group, begin, end))
+        return found
+
+    def groups(self) -> Iterator[Any]:
+        """The rows in order, a row group at a time, as pyarrow Tables.
+
+        Raises:
+            DatasetError: a file is broken.
+        """
+        for _, _, place, group in self._groups:
+            with _errors(self.files[place]), pq.ParquetFile(self.files[place]) as file:
+                yield file.read_row_group(group)
+
+    def features(self) -> list[dict[str, Any]]:
+        """What the columns hold, in the words of the library `datasets`."""
+        return [
+            {"feature_idx": place, "name": field.name, "type": _feature(field.type)}
+            for place, field in enumerate(self.schema)
+        ]
+
+    @cached_property
+    def _groups(self) -> list[tuple[int, int, int, int]]:
+        """First row and size of each row group, the file's place, and the group's place in it."""
+        places = [(place, group) for place, footer in enumerate(self.footers) for group in range(footer.num_row_groups)]
+        sizes = [self.footers[place].row_group(group).num_rows for place, group in places]
+        firsts = list(accumulate(sizes, initial=0))
+        return [(first, size, *at) for first, size, at in zip(firsts, sizes, places, strict=False)]
+
+    def _read(self, place: int, group: int, begin: int, end: int) -> list[dict[str, Any]]:
+        with _errors(self.files[place]), pq.ParquetFile(self.files[place]) as file:
+            return list(file.read_row_group(group).slice(begin, end - begin).to_pylist())
+
+
+def open_table(files: Sequence[Path]) -> Table:
+    """A table of Parquet files; reads their footers.
+
+    Raises:
+        DatasetError: there is none, one is broken, or their columns differ.
+    """
+    footers, schema = [], None
+    for path in files:
+        with _errors(path), pq.ParquetFile(path) as file:
+            footers.append(file.metadata)
+            own = file.schema_arrow.remove_metadata()
+        if schema is not None and not own.equals(schema):
+            raise DatasetError(f"{path} has other columns than {files[0]}")
+        schema = own
+    if schema is None:
+        raise DatasetError("there is no file with rows")
+    if len(set(schema.names)) < len(schema.names):
+        raise DatasetError(f"{files[0]} has two columns of one name")
+    return Table(tuple(files), tuple(footers), schema)
+
+
+def convert(source: Path, target: Path) -> None:
+    """Write a csv, tsv, jsonl or json file (perhaps gzipped) as Parquet, whole or not at all.
+
+    Raises:
+        DatasetError: it is broken or too large.
+        OSError: the disk refuses.
+    """
+    if source.stat().st_size > _MOST_BYTES:
+        raise DatasetError(f"{source} is too large to be shown: push it as Parquet")
+    name = source.name.lower()
+    with _errors(source):
+        if ".csv" in name or ".tsv" in name:
+            parsing = pa_csv.ParseOptions(delimiter="\t" if ".tsv" in name else ",", newlines_in_values=True)
+            table = pa_csv.read_csv(source, parse_options=parsing)
+        else:
+            parsing = pa_json.ParseOptions(newlines_in_values=True)
+            table = pa_json.read_json(source, parse_options=parsing)
+        with whole_file(target) as file:
+            pq.write_table(table, file, row_group_size=2_000)
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise DatasetError(f"{path} is broken: {reason:.300}") from error
+
+
+def _shown(row: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """A row as it is shown, and the columns of which only a part is."""
+    shown = {name: _cut(value) for name, value in row.items()}
+    return shown, [name for name, value in row.items() if shown[name] is not value]
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > MOST_CHARACTERS:
+        return value[:MOST_CHARACTERS]
+    if isinstance(value, bytes) and len(value) > MOST_CHARACTERS:
+        return {"bytes": len(value)}
+    if isinstance(value, list) and len(value) > MOST_NUMBERS:
+        return {"first": [_cut(each) for each in value[:SHOWN_NUMBERS]], "dims": len(value)}
+    if isinstance(value, dict):
+        cut = {name: _cut(each) for name, each in value.items()}
+        return cut if any(cut[name] is not each for name, each in value.items()) else value
+    return value
+
+
+def _feature(kind: Any) -> Any:
+    if pa.types.is_struct(kind):
+        return {field.name: _feature(field.type) for field in kind}
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        length = kind.list_size if pa.types.is_fixed_size_list(kind) else -1
+        return {"feature": _feature(kind.value_type), "length": length, "_type": "List"}
+    if pa.types.is_dictionary(kind):
+        return _feature(kind.value_type)
+    # The library's own names, where they are not Arrow's.
+    names = {"double": "float64", "float": "float32", "halffloat": "float16"}
+    return {"dtype": names.get(str(kind), str(kind)), "_type": "Value"}

@@ -1,0 +1,177 @@
+"""The rows of hosted datasets, embedded or not, for people who look at them: the rooms `hub` and `datasets`.
+
+Knows how the files of a commit are divided into configurations and splits, by the card or by their names, and keeps
+what takes long (statistics, other formats as Parquet) beside the commit's files. Refuses to know HTTP and who may look.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from embedhub.datasets.statistics import statistics_of
+from embedhub.datasets.tables import Table, convert, open_table
+from embedhub.errors import DatasetError, DatasetNotFoundError, EntryNotFoundError, HubContentError
+from embedhub.hub.cards import read_card
+from embedhub.hub.derived import Derived
+from embedhub.hub.repositories import Repository
+from embedhub.hub.staging import hub_storage_errors
+from embedhub.runtime.hosted import dataset_files
+from embedhub.storage import whole_file
+
+DEFAULT = "default"
+
+_CARD = "README.md"
+_TABLES = "tables"
+
+# A split by a word in the file's path.
+_SPLITS: Mapping[str, re.Pattern[str]] = {
+    "validation": re.compile(r"(?<![a-z])(validation|valid|val|dev)(?![a-z])"),
+    "test": re.compile(r"(?<![a-z])(test|testing|eval|evaluation)(?![a-z])"),
+}
+
+# Files of one format only make a dataset; the first that there is.
+_FORMATS = (".parquet", ".csv", ".csv.gz", ".tsv", ".jsonl", ".jsonl.gz", ".json")
+
+Splits = Mapping[str, Mapping[str, list[str]]]
+
+
+class HostedTables:
+    """The tables of a Hub's datasets. Threads may share it.
+
+    Args:
+        derived: the files of commits, and where what is made of them is kept.
+    """
+
+    def __init__(self, derived: Derived) -> None:
+        self._derived = derived
+
+    def splits(self, repository: Repository, commit: str) -> Splits:
+        """For each configuration its splits, for each of these the paths of its files.
+
+        Raises:
+            DatasetNotFoundError: there are no files with rows.
+        """
+        return _splits(self._derived.files(repository, commit, dataset_files), repository)
+
+    def open(self, repository: Repository, commit: str, config: str, split: str) -> Table:
+        """A split's table; empty names take the first of each.
+
+        Raises:
+            EntryNotFoundError: there is no such configuration or split.
+            DatasetError: a file is broken, or they do not fit together.
+        """
+        root = self._derived.files(repository, commit, dataset_files)
+        paths = _chosen(_splits(root, repository), config, split, repository)
+        with _named(root, repository):
+            return open_table([self._parquet(repository, commit, root, path) for path in paths])
+
+    def statistics(self, repository: Repository, commit: str, config: str, split: str) -> dict[str, Any]:
+        """A split's statistics, made once a commit; errors as of `open`."""
+        root = self._derived.files(repository, commit, dataset_files)
+        # Of the files and not of the names, so that nobody's inventions leave a trace.
+        paths = _chosen(_splits(root, repository), config, split, repository)
+        key = hashlib.sha256(json.dumps(paths).encode()).hexdigest()[:16]
+
+        def write(place: Path) -> None:
+            with _named(root, repository):
+                made = statistics_of(self.open(repository, commit, config, split))
+            with whole_file(place) as file:
+                file.write(json.dumps(made).encode())
+
+        made: dict[str, Any] = json.loads(self._kept(repository, commit, f"statistics-{key}.json", write).read_bytes())
+        return made
+
+    def _parquet(self, repository: Repository, commit: str, root: Path, path: str) -> Path:
+        if path.endswith(".parquet"):
+            return root / path
+        key = hashlib.sha256(path.encode()).hexdigest()[:16]
+        return self._kept(repository, commit, f"{key}.parquet", lambda place: convert(root / path, place))
+
+    def _kept(self, repository: Repository, commit: str, name: str, write: Callable[[Path], None]) -> Path:
+        """A file beside the commit's own, written if it is not there; who wants the same waits for one writer."""
+        folder = self._derived.folder(repository, commit) / _TABLES
+        place = folder / name
+        if not place.is_file():
+            with hub_storage_errors():
+                folder.mkdir(exist_ok=True)
+                with FileLock(folder / f"{name}.lock"):
+                    if not place.is_file():
+                        write(place)
+            self._derived.make_room(keep=folder.parent)
+        return place
+
+
+def _splits(root: Path, repository: Repository) -> Splits:
+    paths = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and path.name != _CARD)
+    card = root / _CARD
+    try:
+        head = read_card(card.read_text(encoding="utf-8", errors="replace")) if card.is_file() else {}
+    except HubContentError:
+        head = {}
+    found = _by_card(head.get("configs"), paths) or {DEFAULT: _by_name(paths)}
+    if not any(found.values()):
+        raise DatasetNotFoundError(f"{repository.id} has no Parquet, csv or jsonl file: there are no rows to show")
+    return found
+
+
+def _by_card(configs: Any, paths: list[str]) -> dict[str, dict[str, list[str]]]:
+    """As the card's head divides them; nothing where it does not, or names no file that is there."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for config in configs if isinstance(configs, list) else []:
+        if not isinstance(config, dict):
+            continue
+        files = config.get("data_files")
+        entries = files if isinstance(files, list) else [files]
+        splits: dict[str, list[str]] = {}
+        for entry in entries:
+            split = entry.get("split", "train") if isinstance(entry, dict) else "train"
+            patterns = entry.get("path") if isinstance(entry, dict) else entry
+            for pattern in patterns if isinstance(patterns, list) else [patterns]:
+                matching = [path for path in paths if isinstance(pattern, str) and fnmatchcase(path, pattern)]
+                if matching:
+                    splits.setdefault(str(split), []).extend(_of_one_format(matching))
+        if splits:
+            found[str(config.get("config_name", DEFAULT))] = splits
+    return found
+
+
+def _by_name(paths: list[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for path in _of_one_format(paths):
+        split = next((name for name, words in _SPLITS.items() if words.search(path.lower())), "train")
+        found.setdefault(split, []).append(path)
+    return dict(sorted(found.items(), key=lambda each: each[0] != "train"))
+
+
+def _of_one_format(paths: list[str]) -> list[str]:
+    for ending in _FORMATS:
+        found = [path for path in paths if path.lower().endswith(ending)]
+        if found:
+            return found
+    return []
+
+
+def _chosen(splits: Splits, config: str, split: str, repository: Repository) -> list[str]:
+    chosen = splits.get(config or next(iter(splits)))
+    if chosen is None:
+        raise EntryNotFoundError(f"{repository.id} has no configuration {config:.100}; it has: {', '.join(splits)}")
+    paths = chosen.get(split or next(iter(chosen)))
+    if paths is None:
+        raise EntryNotFoundError(f"{repository.id} has no split {split:.100}; it has: {', '.join(chosen)}")
+    return paths
+
+
+@contextmanager
+def _named(root: Path, repository: Repository) -> Iterator[None]:
+    """Errors that call a dataset by its name: nobody elsewhere can do anything with our paths."""
+    try:
+        yield
+    except DatasetError as error:
+        raise type(error)(str(error).replace(str(root), repository.id)) from error

@@ -1,0 +1,94 @@
+"""The rows of a hosted dataset and numbers about its columns, in the shape of the Hugging Face dataset viewer's API."""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from embedhub.datasets.tables import Table
+from embedhub.errors import RequestError
+from embedhub.hub.repositories import Repository
+from embedhub.server.hub.cells import encoded
+from embedhub.server.hub.exchange import Exchange
+from embedhub.server.hub.routing import HubRoute
+from embedhub.server.hub.search import hosted_dataset
+
+MOST_ROWS = 100
+
+_MOST_OFFSET = 999_999_999
+
+
+def splits(exchange: Exchange) -> Response:
+    """The configurations and splits of a dataset."""
+    repository, commit = _asked(exchange)
+    found = exchange.tables.splits(repository, commit)
+    listed = [
+        {"dataset": repository.id, "config": config, "split": split}
+        for config, named in found.items()
+        for split in named
+    ]
+    return _answer({"splits": listed, "pending": [], "failed": []}, commit)
+
+
+def rows(exchange: Exchange) -> Response:
+    """Rows from `offset` on, `length` of them."""
+    offset = exchange.number("offset", 0, _MOST_OFFSET)
+    length = exchange.number("length", MOST_ROWS, _MOST_OFFSET)
+    if length > MOST_ROWS:
+        raise RequestError(f"length={length}: {MOST_ROWS} rows at most in one answer")
+    _, commit, table = _table(exchange)
+    content = _rows(table, offset, length) | {
+        "num_rows_total": table.row_count,
+        "num_rows_per_page": MOST_ROWS,
+        "partial": False,
+    }
+    return _answer(content, commit)
+
+
+def first_rows(exchange: Exchange) -> Response:
+    """The first hundred rows."""
+    repository, commit, table = _table(exchange)
+    named = {"dataset": repository.id} | {name: exchange.query.get(name, "") for name in ("config", "split")}
+    return _answer(named | _rows(table, 0, MOST_ROWS) | {"truncated": table.row_count > MOST_ROWS}, commit)
+
+
+def statistics(exchange: Exchange) -> Response:
+    """Numbers about every column."""
+    repository, commit = _asked(exchange)
+    found = exchange.tables.statistics(
+        repository, commit, exchange.query.get("config", ""), exchange.query.get("split", "")
+    )
+    return _answer(found, commit)
+
+
+def _asked(exchange: Exchange) -> tuple[Repository, str]:
+    repository = hosted_dataset(exchange)
+    with exchange.hub.open(repository) as git:
+        return repository, git.resolve(exchange.query.get("revision") or "main")
+
+
+def _table(exchange: Exchange) -> tuple[Repository, str, Table]:
+    repository, commit = _asked(exchange)
+    config, split = exchange.query.get("config", ""), exchange.query.get("split", "")
+    return repository, commit, exchange.tables.open(repository, commit, config, split)
+
+
+def _rows(table: Table, offset: int, length: int) -> dict[str, Any]:
+    found = table.rows(offset, length)
+    return {
+        "features": table.features(),
+        "rows": [
+            {"row_idx": offset + place, "row": row, "truncated_cells": cut} for place, (row, cut) in enumerate(found)
+        ],
+    }
+
+
+def _answer(content: dict[str, Any], commit: str) -> Response:
+    return Response(encoded(content), 200, {"x-repo-commit": commit}, media_type="application/json")
+
+
+ROUTES = (
+    HubRoute("GET", "/api/datasets/{namespace}/{name}/splits", splits),
+    HubRoute("GET", "/api/datasets/{namespace}/{name}/rows", rows),
+    HubRoute("GET", "/api/datasets/{namespace}/{name}/first-rows", first_rows),
+    HubRoute("GET", "/api/datasets/{namespace}/{name}/statistics", statistics),
+)
