@@ -53,7 +53,7 @@ demo: $(VENV)/installed ## Embed 13 questions, ask one, print the answers and th
 	@$(BIN)/python examples/demo.py $(DEMO)
 
 serve: $(VENV)/installed ## Run the server with everything that the site can do
-	@npm --version > /dev/null 2>&1 && $(MAKE) --no-print-directory web || echo "Without npm and its packages the site goes without embedding in the browser and without the map." >&2
+	@npm --version > /dev/null 2>&1 && $(MAKE) --no-print-directory web || echo "Without npm and its packages the site goes without embedding in the browser." >&2
 	$(BIN)/embedhub serve
 
 web: $(BIN)/python ## Fetch the scripts by others that the site runs (needs npm; 35 MB)

@@ -15,8 +15,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -29,113 +29,37 @@ class VendorError(Exception):
     """The scripts cannot be had, in a line that says why."""
 
 
-def _as_it_is(content: bytes) -> bytes:
-    return content
-
-
-def _as_module(content: bytes) -> bytes:
-    """A script of the older kind, which gives its value to whatever `module` it finds."""
-    before, after = (
-        b"const module = { exports: {} }, exports = module.exports;\n",
-        b"\nexport default module.exports;\n",
-    )
-    return before + content + after
-
-
-def _beside(*packages: str) -> Callable[[bytes], bytes]:
-    """A module that imports packages by name, which browsers look up nowhere: they lie beside it."""
-
-    def changed(content: bytes) -> bytes:
-        for package in packages:
-            before, after = f"from '{package}';".encode(), f"from './{package}.js';".encode()
-            if content.count(before) != 1:
-                raise VendorError(f"the import of {package} is not where it was; vendor.py has to be told anew")
-            content = content.replace(before, after)
-        return content
-
-    return changed
-
-
-@dataclass(frozen=True)
-class File:
-    """One file of a package.
-
-    Attributes:
-        path: in the tarball, below `package/`.
-        sha256: of the file as its makers made it.
-        package: as npm calls it.
-        name: what it is called here; without, as there.
-        change: what has to be done so that a browser takes it.
-    """
-
-    path: str
-    sha256: str
-    package: str
-    name: str = ""
-    change: Callable[[bytes], bytes] = _as_it_is
-
-
 @dataclass(frozen=True)
 class Part:
-    """A folder of the site: `name-version`, with the version of the package of its first file."""
+    """What the site takes of a package, which lies in the folder `name-version`.
+
+    Attributes:
+        name: of the folder.
+        package: as npm calls it.
+        files: sha256 by path in the tarball, below `package/`.
+        licence: its text, where the tarball has none.
+    """
 
     name: str
-    files: tuple[File, ...]
-    licences: Mapping[str, Path] = field(default_factory=dict)
+    package: str
+    files: Mapping[str, str]
+    licence: Path | None = None
 
 
 PARTS = (
     Part(
         "transformers",
-        (
-            File(
-                "dist/transformers.min.js",
-                "8d6716d9086f57c30a4bf367dba61b887593573c770c454465e8019b2703e743",
-                "@huggingface/transformers",
-            ),
-        ),
+        "@huggingface/transformers",
+        {"dist/transformers.min.js": "8d6716d9086f57c30a4bf367dba61b887593573c770c454465e8019b2703e743"},
     ),
     Part(
         "onnxruntime-web",
-        (
-            File(
-                "dist/ort-wasm-simd-threaded.mjs",
-                "c57ca56328877353a575e51bbca6f18450027d6c9bf2307a2cb2c41363b4de9f",
-                "onnxruntime-web",
-            ),
-            File(
-                "dist/ort-wasm-simd-threaded.wasm",
-                "06ba057753da3847e4c24f02d91ab133455b0817c69a44993a9a53a2146df9e3",
-                "onnxruntime-web",
-            ),
-        ),
-        # The tarball has none.
-        {"onnxruntime-web": HERE / "licences" / "onnxruntime-web.txt"},
-    ),
-    Part(
-        "regl-scatterplot",
-        (
-            File(
-                "dist/regl-scatterplot.esm.js",
-                "9d82f4040bda4a17413ec5d4228a1b54cf196060d441c9ab59abfb64f1b2e748",
-                "regl-scatterplot",
-                "regl-scatterplot.js",
-                _beside("pub-sub-es", "regl"),
-            ),
-            File(
-                "dist/index.js",
-                "e20326a1c08a60c1a299a309594a3cb4b9ccf35bc9ab6c0d267864d76018b4fc",
-                "pub-sub-es",
-                "pub-sub-es.js",
-            ),
-            File(
-                "dist/regl.min.js",
-                "6d14aa47e560de0d0f0d37ec7b4868274245125a6de4022010e9c0fdcc5a4b62",
-                "regl",
-                "regl.js",
-                _as_module,
-            ),
-        ),
+        "onnxruntime-web",
+        {
+            "dist/ort-wasm-simd-threaded.mjs": "c57ca56328877353a575e51bbca6f18450027d6c9bf2307a2cb2c41363b4de9f",
+            "dist/ort-wasm-simd-threaded.wasm": "06ba057753da3847e4c24f02d91ab133455b0817c69a44993a9a53a2146df9e3",
+        },
+        HERE / "licences" / "onnxruntime-web.txt",
     ),
 )
 
@@ -155,7 +79,7 @@ def lay(folder: Path = VENDOR, parts: tuple[Part, ...] = PARTS) -> list[Path]:
     Raises:
         VendorError: npm is missing or fails, or what it brought is not what the lock file or this file says.
     """
-    wanted = {f"{part.name}-{locked(part.files[0].package)[0]}": part for part in parts}
+    wanted = {f"{part.name}-{locked(part.package)[0]}": part for part in parts}
     folder.mkdir(parents=True, exist_ok=True)
     for each in folder.iterdir():
         if each.name not in wanted:
@@ -175,17 +99,16 @@ def _fill(part: Part, scratch: Path) -> None:
     """Write a part's files into the folder `whole`, compressed as they are sent."""
     whole = scratch / "whole"
     whole.mkdir()
-    for package in dict.fromkeys(file.package for file in part.files):
-        with tarfile.open(_fetched(package, scratch)) as tarball:
-            for file in part.files:
-                if file.package == package:
-                    content = _checked(tarball, file)
-                    name = file.name or Path(file.path).name
-                    # Without a time, so that the same files are the same bytes.
-                    (whole / f"{name}.gz").write_bytes(gzip.compress(file.change(content), 9, mtime=0))
-            licence = part.licences.get(package)
-            text = licence.read_bytes() if licence else _member(tarball, package, "LICENSE")
-        (whole / f"LICENSE-{package.rpartition('/')[2]}.txt").write_bytes(text)
+    with tarfile.open(_fetched(part.package, scratch)) as tarball:
+        for path, sha256 in part.files.items():
+            content = _member(tarball, part.package, path)
+            found = hashlib.sha256(content).hexdigest()
+            if found != sha256:
+                raise VendorError(f"{part.package}: {path} has the sha256 {found}, not {sha256}")
+            # Without a time, so that the same files are the same bytes.
+            (whole / f"{Path(path).name}.gz").write_bytes(gzip.compress(content, 9, mtime=0))
+        text = part.licence.read_bytes() if part.licence else _member(tarball, part.package, "LICENSE")
+    (whole / "LICENSE.txt").write_bytes(text)
 
 
 def _fetched(package: str, folder: Path) -> Path:
@@ -210,14 +133,6 @@ def _fetched(package: str, folder: Path) -> Path:
     return tarball
 
 
-def _checked(tarball: tarfile.TarFile, file: File) -> bytes:
-    content = _member(tarball, file.package, file.path)
-    found = hashlib.sha256(content).hexdigest()
-    if found != file.sha256:
-        raise VendorError(f"{file.package}: {file.path} has the sha256 {found}, not {file.sha256}")
-    return content
-
-
 def _member(tarball: tarfile.TarFile, package: str, path: str) -> bytes:
     try:
         member = tarball.extractfile(f"package/{path}")
@@ -234,4 +149,4 @@ if __name__ == "__main__":
             size = sum(path.stat().st_size for path in place.iterdir())
             print(f"{size / 1e6:6.2f} MB  {place.name}")
     except VendorError as error:
-        sys.exit(f"{error}. The site works without; only embedding in the browser and the map need it.")
+        sys.exit(f"{error}. The site works without; only embedding in the browser needs it.")
