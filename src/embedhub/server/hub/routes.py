@@ -10,6 +10,7 @@ from embedhub.server.hub import (
     info,
     lfs,
     manage,
+    maps,
     people,
     references,
     resolve,
@@ -37,4 +38,5 @@ ROUTES: tuple[HubRoute, ...] = (
     *git.ROUTES,
     *search.ROUTES,
     *viewer.ROUTES,
+    *maps.ROUTES,
 )
