@@ -28,7 +28,7 @@ def colours_of(column: Any, rows: NDArray[np.int64]) -> dict[str, Any] | None:
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
-    if not _is_number(kind) and not _is_word(kind):
+    if not gives_colours(kind):
         return None
     chosen = column.take(pa.array(rows))
     if _is_number(kind):
@@ -43,6 +43,13 @@ def colours_of(column: Any, rows: NDArray[np.int64]) -> dict[str, Any] | None:
     codes = pc.if_else(words.is_valid(), places, None).to_pylist()
     shown = [label[:_LONGEST_LABEL] for label in labels]
     return {"kind": "category", "labels": shown, "codes": codes, "others": len(counts) - len(labels)}
+
+
+def gives_colours(kind: Any) -> bool:
+    """Whether a column of this pyarrow type is one to colour by."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return _is_number(kind) or _is_word(kind)
 
 
 def _short(number: float) -> float | None:

@@ -21,7 +21,7 @@ Rows = NDArray[np.int64]
 METHODS = ("pca", "umap")
 
 # What principal components are fitted to.
-_FITTED_ROWS = 20_000
+_FITTED_ROWS = 8_000
 _FITTED_BYTES = 128 << 20
 
 # Rows that are held in double precision at once.
@@ -29,7 +29,7 @@ _PIECE_ROWS = 8_192
 
 _COMPONENTS = 2
 _SPARE = 8
-_ITERATIONS = 8
+_ITERATIONS = 6
 _SEED = 20
 
 _NEIGHBOURS = 15
