@@ -1,10 +1,7 @@
 """Who may ask: a token to an identity, and what that identity is allowed.
 
-Knows `Authorization: Bearer`; where tokens are kept it leaves to the hub, how much they may use to `quota`. Lives in
-one event loop, and asks the disk twice a second, and when it is shown a token that it does not know.
-=======
 Knows `Authorization`, and sessions of pages; where tokens are kept it leaves to the hub, how much they may use to
-`quota`. Lives in one event loop, and asks the disk twice a second at most.
+`quota`. Lives in one event loop, and asks the disk twice a second, and when it is shown a token that it does not know.
 """
 
 import base64

@@ -12,7 +12,7 @@ from embedhub.server.hub.cells import encoded
 from embedhub.server.hub.download import FilePart
 from embedhub.server.hub.exchange import Exchange, answer
 from embedhub.server.hub.routing import HubRoute
-from embedhub.server.hub.search import asked
+from embedhub.server.hub.search import at_revision
 
 MOST_TEXTS = 200
 
@@ -22,7 +22,7 @@ _AGAIN = "3"
 
 def points(exchange: Exchange) -> Response:
     """A map, in the format that `runtime.hosted_maps` describes; status 202 while it is computed."""
-    repository, commit = asked(exchange)
+    repository, commit = at_revision(exchange)
     found = exchange.maps.map(repository, commit, _method(exchange))
     if found is None:
         return answer({"state": "computing"}, {"x-repo-commit": commit, "retry-after": _AGAIN}, 202)
@@ -43,7 +43,7 @@ def points(exchange: Exchange) -> Response:
 
 def column(exchange: Exchange) -> Response:
     """A column's values, a point each, in the order of a map's points."""
-    repository, commit = asked(exchange)
+    repository, commit = at_revision(exchange)
     shown: MapFile | None = exchange.maps.map(repository, commit, _method(exchange))
     if shown is None:
         raise EntryNotFoundError("the map is being computed; ask for its points first")
@@ -59,7 +59,7 @@ def texts(exchange: Exchange) -> Response:
         raise RequestError("rows is to be a list of row numbers with commas between, such as rows=0,17")
     if len(written) > MOST_TEXTS:
         raise RequestError(f"{len(written)} rows at once; {MOST_TEXTS} is the most")
-    repository, commit = asked(exchange)
+    repository, commit = at_revision(exchange)
     found: list[dict[str, Any]] = exchange.maps.texts(repository, commit, [int(each) for each in written])
     return Response(encoded({"rows": found}), 200, {"x-repo-commit": commit}, media_type="application/json")
 

@@ -49,10 +49,11 @@ class SearchRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 async def search(exchange: Exchange) -> Response:
     """The rows of a dataset nearest to questions."""
-    sent: SearchRequest = exchange.json(SearchRequest)
-    question, lone = question_of(sent)
-    repository, commit = await exchange.run(_commit, exchange, sent.revision or _MAIN)
-    found = await exchange.hosted.search(repository, commit, question, exchange.service, caller_of(exchange))
+    asked: SearchRequest = exchange.json(SearchRequest)
+    question, lone = question_of(asked)
+    repository, commit = await exchange.run(_commit, exchange, asked.revision or _MAIN)
+    caller = caller_of(exchange)
+    found = await exchange.hosted.search(repository, commit, question, exchange.service, caller)
     headers = {"x-repo-commit": commit}
     if found.answer is not None:
         headers |= answer_headers(found.answer, compute_time_in_seconds=False)
@@ -61,33 +62,33 @@ async def search(exchange: Exchange) -> Response:
 
 
 def caller_of(exchange: Exchange) -> Caller:
-    """Who asks, as the service counts them."""
+    """Who asks, for the service."""
     identity = exchange.identity
     charge = partial(exchange.gate.quota.charge, identity.account, identity.address)
     return Caller(client=identity.user or identity.address, charge=charge)
 
 
-def question_of(sent: SearchRequest) -> tuple[Question, bool]:
+def question_of(asked: SearchRequest) -> tuple[Question, bool]:
     """What is asked, and whether it is one question that is answered without a list around it. Pure.
 
     Raises:
         RequestError: there is no question, two kinds of them, or a vector that is none.
         RequestTooLargeError: more questions or hits than are allowed.
     """
-    if (sent.query is None) == (sent.vector is None):
+    if (asked.query is None) == (asked.vector is None):
         raise RequestError("send either query, a text or a list of texts, or vector, a list of numbers or of vectors")
-    texts = [sent.query] if isinstance(sent.query, str) else sent.query or []
-    vectors = None if sent.vector is None else _vectors(sent.vector)
+    texts = [asked.query] if isinstance(asked.query, str) else asked.query or []
+    vectors = None if asked.vector is None else _vectors(asked.vector)
     count = len(texts) if vectors is None else len(vectors)
     if not count:
         raise RequestError("the list of questions is empty")
-    if count > MOST_QUESTIONS or count * sent.top_k > MOST_HITS_IN_ALL:
+    if count > MOST_QUESTIONS or count * asked.top_k > MOST_HITS_IN_ALL:
         raise RequestTooLargeError(
-            f"{count} questions with {sent.top_k} hits each: {MOST_QUESTIONS} questions and {MOST_HITS_IN_ALL} hits "
+            f"{count} questions with {asked.top_k} hits each: {MOST_QUESTIONS} questions and {MOST_HITS_IN_ALL} hits "
             "in all are allowed in one request"
         )
-    lone = isinstance(sent.query, str) or (sent.vector is not None and not isinstance(sent.vector[0], list))
-    return Question(texts, vectors, sent.top_k, sent.columns, sent.filter or {}), lone
+    lone = isinstance(asked.query, str) or (asked.vector is not None and not isinstance(asked.vector[0], list))
+    return Question(texts, vectors, asked.top_k, asked.columns, asked.filter or {}), lone
 
 
 def _vectors(sent: list[float | list[float]]) -> NDArray[np.float32]:
@@ -108,7 +109,7 @@ def hosted_dataset(exchange: Exchange) -> Repository:
     return exchange.hub.find(exchange.actor, Kind.DATASET, id, Action.READ)
 
 
-def asked(exchange: Exchange) -> tuple[Repository, str]:
+def at_revision(exchange: Exchange) -> tuple[Repository, str]:
     """The dataset that the address names and the commit that its query does, if whoever asks may read it."""
     return _commit(exchange, exchange.query.get("revision") or _MAIN)
 

@@ -1,10 +1,17 @@
 """Every address of the site, asked in this order."""
 
 from embedhub.server.hub.routing import HubRoute
-from embedhub.server.web import assets, home, sign_in
+from embedhub.server.web import assets, dataset, dataset_map, dataset_rows, files, home, lists, model_page, sign_in
 
 ROUTES: tuple[HubRoute, ...] = (
     *assets.ROUTES,
     *sign_in.ROUTES,
     *home.ROUTES,
+    *lists.ROUTES,
+    *files.ROUTES,
+    *dataset.ROUTES,
+    *dataset_rows.ROUTES,
+    *dataset_map.ROUTES,
+    # Last: any two words are a model's address.
+    *model_page.ROUTES,
 )
