@@ -14,6 +14,7 @@ from embedhub.hub.derived import Derived
 from embedhub.hub.hosting import Hub
 from embedhub.runtime.finding import Sources
 from embedhub.runtime.hosted import HostedDatasets
+from embedhub.runtime.hosted_maps import HostedMaps
 from embedhub.runtime.hosted_models import HostedModels, ModelsOf
 from embedhub.runtime.hosted_tables import HostedTables
 from embedhub.runtime.service import Service
@@ -62,6 +63,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
     hub = Hub(config.home)
     derived = Derived(hub, config.derived_mb << 20)
     hosted = HostedDatasets(derived, config)
+    maps = HostedMaps(derived)
     hosted_models = HostedModels(hub, derived, config)
     service = Service(config, models, sources=Sources(find=hosted_models.find))
     requests = RequestMetrics()
@@ -87,6 +89,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
             saving.cancel()
             await gate.quota.save()
             hosted.close()
+            maps.close()
             await service.close()
             gate.close()
             hub.close()
@@ -107,6 +110,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
                 services=services,
                 hosted=hosted,
                 tables=HostedTables(derived),
+                maps=maps,
                 gate=gate,
                 config=config,
                 refuse_page=refuse_page,

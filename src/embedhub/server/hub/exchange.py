@@ -28,6 +28,7 @@ from embedhub.hub.access import Action, Actor
 from embedhub.hub.hosting import Hub
 from embedhub.hub.repositories import Repository
 from embedhub.runtime.hosted import HostedDatasets
+from embedhub.runtime.hosted_maps import HostedMaps
 from embedhub.runtime.hosted_tables import HostedTables
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate, Identity
@@ -92,6 +93,7 @@ class Exchange:
         threads: for what waits for the disk.
         hosted: datasets that are asked.
         tables: the rows of datasets.
+        maps: where rows lie in a plane.
     """
 
     hub: Hub
@@ -109,6 +111,7 @@ class Exchange:
     threads: ThreadPoolExecutor
     hosted: HostedDatasets
     tables: HostedTables
+    maps: HostedMaps
 
     def json(self, type: type[_Result] | Any) -> Any:
         """The body as that type.
@@ -267,6 +270,7 @@ class HubApp:
         services: compute vectors, for each with the models that they may use.
         hosted: datasets that are asked.
         tables: the rows of datasets.
+        maps: where rows lie in a plane.
         gate: who may ask.
         config: the settings.
         refuse_page: what people see of an error on a page.
@@ -281,6 +285,7 @@ class HubApp:
         services: Services,
         hosted: HostedDatasets,
         tables: HostedTables,
+        maps: HostedMaps,
         gate: Gate,
         config: Settings,
         refuse_page: Callable[[EmbedhubError, Request], Response],
@@ -291,6 +296,7 @@ class HubApp:
         self._services = services
         self._hosted = hosted
         self._tables = tables
+        self._maps = maps
         self._gate = gate
         self._config = config
         self._refuse_page = refuse_page
@@ -369,6 +375,7 @@ class HubApp:
             threads=self._threads,
             hosted=self._hosted,
             tables=self._tables,
+            maps=self._maps,
         )
         posts = not route.streams and request.method not in ("GET", "HEAD")
         if route.page and posts:

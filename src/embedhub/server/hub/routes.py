@@ -10,6 +10,7 @@ from embedhub.server.hub import (
     info,
     lfs,
     manage,
+    maps,
     people,
     references,
     resolve,
@@ -39,4 +40,5 @@ ROUTES: tuple[HubRoute, ...] = (
     *git.ROUTES,
     *search.ROUTES,
     *viewer.ROUTES,
+    *maps.ROUTES,
 )

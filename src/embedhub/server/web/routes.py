@@ -1,7 +1,18 @@
 """Every address of the site, asked in this order."""
 
 from embedhub.server.hub.routing import HubRoute
-from embedhub.server.web import assets, files, home, lists, model_page, playground, sign_in
+from embedhub.server.web import (
+    assets,
+    dataset,
+    dataset_map,
+    dataset_rows,
+    files,
+    home,
+    lists,
+    model_page,
+    playground,
+    sign_in,
+)
 
 ROUTES: tuple[HubRoute, ...] = (
     *assets.ROUTES,
@@ -10,6 +21,9 @@ ROUTES: tuple[HubRoute, ...] = (
     *playground.ROUTES,
     *lists.ROUTES,
     *files.ROUTES,
+    *dataset.ROUTES,
+    *dataset_rows.ROUTES,
+    *dataset_map.ROUTES,
     # Last: any two words are a model's address.
     *model_page.ROUTES,
 )
