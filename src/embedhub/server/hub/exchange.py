@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 import msgspec
 import orjson
-from starlette.datastructures import QueryParams
+from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -308,9 +308,14 @@ class HubApp:
                 await self._app(scope, receive, send)
                 return
             route, path = found
+            accepted = Headers(scope=scope).get("accept", "*/*")
+            if route.page and not any(kind in accepted for kind in ("text/html", "text/*", "*/*")):
+                await self._app(scope, receive, send)
+                return
             # What the log and the metrics call it.
             scope["embedhub.endpoint"] = route
-            is_page = route.page
+            # Programs that take anything are told of errors in the words of the API.
+            is_page = route.page and "text/html" in accepted
             if "token" in path:
                 scope["embedhub.shown_path"] = route.pattern
             response = await self._answer(Request(scope, receive), route, path)

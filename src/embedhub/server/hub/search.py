@@ -52,15 +52,20 @@ async def search(exchange: Exchange) -> Response:
     asked: SearchRequest = exchange.json(SearchRequest)
     question, lone = question_of(asked)
     repository, commit = await exchange.run(_commit, exchange, asked.revision or _MAIN)
-    identity = exchange.identity
-    charge = partial(exchange.gate.quota.charge, identity.account, identity.address)
-    caller = Caller(client=identity.user or identity.address, charge=charge)
+    caller = caller_of(exchange)
     found = await exchange.hosted.search(repository, commit, question, exchange.service, caller)
     headers = {"x-repo-commit": commit}
     if found.answer is not None:
         headers |= answer_headers(found.answer, compute_time_in_seconds=False)
     body = await exchange.run(_body, exchange, repository, found, lone)
     return Response(body, 200, headers, media_type="application/json")
+
+
+def caller_of(exchange: Exchange) -> Caller:
+    """Who asks, for the service."""
+    identity = exchange.identity
+    charge = partial(exchange.gate.quota.charge, identity.account, identity.address)
+    return Caller(client=identity.user or identity.address, charge=charge)
 
 
 def question_of(asked: SearchRequest) -> tuple[Question, bool]:
