@@ -6,17 +6,21 @@ from embedhub.server.web import (
     dataset,
     dataset_map,
     dataset_rows,
+    device_page,
     files,
     home,
     lists,
     model_page,
     playground,
+    settings,
     sign_in,
 )
 
 ROUTES: tuple[HubRoute, ...] = (
     *assets.ROUTES,
     *sign_in.ROUTES,
+    *device_page.ROUTES,
+    *settings.ROUTES,
     *home.ROUTES,
     *playground.ROUTES,
     *lists.ROUTES,
