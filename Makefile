@@ -8,6 +8,7 @@ INFINITY := .venv-infinity
 DEMO := .demo
 GATE := .gate .venv-gate .venv-gate-older
 JAVASCRIPT := tests/server/javascript
+OLDER := .venv-clients/1.33.0 .venv-clients/0.36.2
 WEB := tests/web
 VENDORED := src/embedhub/server/web/static/vendor
 CHROMIUM := /usr/bin/chromium
@@ -63,7 +64,12 @@ test: $(VENV)/installed-check ## Run the whole self-contained suite
 	@$(BIN)/python -c "from embedhub.config import DEFAULT_MODEL, settings; from embedhub.models import find_model; find_model(DEFAULT_MODEL, settings=settings())"
 	$(BIN)/python -m pytest -m "not reference and not clients and not web" -n 2 --dist loadfile
 
-test-clients: $(VENV)/installed-check $(JAVASCRIPT)/node_modules/installed ## Run clients written in JavaScript (needs Node and npm)
+$(OLDER:=/installed): .venv-clients/%/installed:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check huggingface_hub==$* hf_xet
+	@touch $@
+
+test-clients: $(VENV)/installed-check $(JAVASCRIPT)/node_modules/installed $(OLDER:=/installed) ## Run clients in JavaScript and older ones in Python (needs Node, npm, curl and git-lfs)
 	$(BIN)/python -m pytest -m clients
 
 test-web: $(CHROMIUM) $(VENV)/installed-check $(WEB)/node_modules/installed web ## Look at the site in a browser (needs Chromium and npm)
@@ -114,5 +120,5 @@ bench-hub: $(VENV)/installed-check ## Measure the Hub beside nginx and git's own
 	$(BIN)/python benchmarks/hub.py
 
 clean: ## Remove what the other targets made (models stay in EMBEDHUB_HOME)
-	rm -rf $(VENV) $(REFERENCE) $(INFINITY) $(DEMO) $(GATE) $(JAVASCRIPT)/node_modules $(WEB)/node_modules $(VENDORED)
+	rm -rf $(VENV) $(REFERENCE) $(INFINITY) $(DEMO) $(GATE) .venv-clients $(JAVASCRIPT)/node_modules $(WEB)/node_modules $(VENDORED)
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -34,6 +34,10 @@ logger = logging.getLogger(__name__)
 
 _BACKLOG = 2048
 
+# Longer than any client keeps a connection for its next request (a program that hashes a large file keeps it for as
+# long as that takes): whoever closes first must not be the server, whose end a client may hear of too late.
+_KEEP_ALIVE_SECONDS = 75
+
 # A connection is a file; the usual 1,024 are few.
 _FILES = 65_536
 
@@ -94,6 +98,7 @@ def serve(config: Settings, models: Iterable[str] = ()) -> None:
             # An address that anybody can write into a header is none to limit by.
             proxy_headers=False,
             backlog=_BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=config.grace_seconds,
         ),
         lambda: _tell(app, gate, listening, models),

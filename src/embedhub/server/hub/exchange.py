@@ -13,14 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, quote, unquote, urlencode
+from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 import msgspec
 import orjson
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from embedhub.config import Settings
 from embedhub.errors import EmbedhubError, RequestError, RequestTimeoutError, RequestTooLargeError
@@ -56,6 +56,9 @@ _CODES: Mapping[str, str] = {
     "repository_gated": "GatedRepo",
 }
 
+
+# git asks its user for a name and a password only if it is told so; the password is a token.
+_ASK_FOR_TOKEN = 'Basic realm="embedhub"'
 
 # Of one form.
 _MOST_FIELDS = 20_000
@@ -187,7 +190,8 @@ class Exchange:
                 parts[at : at + 2] = [repository.namespace, repository.name + suffix]
                 break
         query = self.request.url.query
-        return self.base + "/".join(parts) + (f"?{query}" if query else "")
+        # Without a host: some clients follow no other.
+        return urlsplit(self.base).path + "/".join(parts) + (f"?{query}" if query else "")
 
     async def run(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
         """A function that waits for the disk, in a thread."""
@@ -319,18 +323,34 @@ class HubApp:
             # Its request was counted, and it is to be known by the endpoint that answers.
             scope["embedhub.counted"] = True
             del scope["embedhub.endpoint"]
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, self._as_to_a_stranger(send) if self._is_stranger(scope) else send)
             return
         except MovedError as moved:
             response = Response(status_code=307, headers={"location": str(moved)})
         except EmbedhubError as error:
             scope["embedhub.error"] = error.code
             response = self._refuse_page(error, Request(scope)) if is_page else _refusal(error)
+            if error.code == "repository_not_found" and self._is_stranger(scope) and not is_page:
+                response.status_code = 401
+                response.headers["www-authenticate"] = _ASK_FOR_TOKEN
         except Exception:
             logger.exception("%s %s: a bug", scope["method"], scope["path"])
             scope["embedhub.error"] = "error"
             response = answer({"error": "unknown error"}, {"x-error-code": "error"}, 500)
         await response(scope, receive, send)
+
+    def _is_stranger(self, scope: Scope) -> bool:
+        """Whether somebody asks who may be told of more once they say who they are."""
+        return not scope.get("embedhub.user") and self._gate.anonymous_scope != "admin"
+
+    @staticmethod
+    def _as_to_a_stranger(send: Send) -> Send:
+        async def send_changed(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 404:
+                message["status"] = 401
+            await send(message)
+
+        return send_changed
 
     async def _answer(self, request: Request, route: HubRoute, path: dict[str, str]) -> Response:
         exchange = Exchange(
@@ -415,10 +435,12 @@ def hub_failure(error: EmbedhubError) -> Failure:
     code = _CODES.get(error.code)
     if code is not None:
         failure.headers["x-error-code"] = code
+    if error.code == "repository_not_found":
+        # Clients say the rest themselves, unless they are told anything else.
+        failure.message = "Repository not found"
     failure.headers["x-error-message"] = header_text(failure.message)
     if failure.status == 401:
-        # git asks its user for a name and a password only if it is told so; the password is a token.
-        failure.headers["www-authenticate"] = 'Basic realm="embedhub"'
+        failure.headers["www-authenticate"] = _ASK_FOR_TOKEN
     return failure
 
 
