@@ -75,7 +75,7 @@ def test_length_one_is_the_models_or_the_forms(client: httpx.Client, default_mod
     ],
 )
 def test_what_is_wrong_is_told_on_the_page(client: httpx.Client, form: dict[str, str], status: int, told: str) -> None:
-    page = client.post("/playground", data=form)
+    page = client.post("/playground", data=form, headers={"accept": "text/html"})
     assert page.status_code == status
     assert page.headers["content-type"].startswith("text/html")
     assert told in page.text
