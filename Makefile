@@ -8,9 +8,11 @@ INFINITY := .venv-infinity
 DEMO := .demo
 GATE := .gate .venv-gate .venv-gate-older
 JAVASCRIPT := tests/server/javascript
+WEB := tests/web
+CHROMIUM := /usr/bin/chromium
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients test-hub test-reference fuzz check format clean
+.PHONY: help demo test test-clients test-web test-hub test-reference fuzz check format clean
 .PHONY: bench bench-full bench-memory bench-serve bench-serve-long bench-hub
 
 help: ## List the targets
@@ -38,15 +40,27 @@ $(JAVASCRIPT)/node_modules/installed: $(JAVASCRIPT)/package.json $(JAVASCRIPT)/p
 	cd $(JAVASCRIPT) && npm ci --loglevel=error
 	@touch $@
 
+$(WEB)/node_modules/installed: $(WEB)/package.json $(WEB)/package-lock.json
+	@npm --version > /dev/null || { echo "npm is missing; for example: apt-get install nodejs npm" >&2; exit 1; }
+	cd $(WEB) && npm ci --loglevel=error
+	@touch $@
+
+$(CHROMIUM):
+	@echo "$(CHROMIUM) is missing: apt-get install chromium" >&2; exit 1
+
 demo: $(VENV)/installed ## Embed 13 questions, ask one, print the answers and the time each step took
 	@$(BIN)/python examples/demo.py $(DEMO)
 
 test: $(VENV)/installed-check ## Run the whole self-contained suite
 	@$(BIN)/python -c "from embedhub.config import DEFAULT_MODEL, settings; from embedhub.models import find_model; find_model(DEFAULT_MODEL, settings=settings())"
-	$(BIN)/python -m pytest -m "not reference and not clients" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not reference and not clients and not web" -n 2 --dist loadfile
 
 test-clients: $(VENV)/installed-check $(JAVASCRIPT)/node_modules/installed ## Run clients written in JavaScript (needs Node and npm)
 	$(BIN)/python -m pytest -m clients
+
+test-web: $(CHROMIUM) $(VENV)/installed-check $(WEB)/node_modules/installed ## Look at the site in a browser (needs Chromium and npm)
+	@$(BIN)/python -c "from embedhub.config import DEFAULT_MODEL, settings; from embedhub.models import find_model; find_model(DEFAULT_MODEL, settings=settings())"
+	$(BIN)/python -m pytest tests/web
 
 test-hub: $(VENV)/installed-check ## Run huggingface_hub's and datasets' own tests against the server
 	$(BIN)/python -m tests.hub_gate.run
@@ -92,5 +106,5 @@ bench-hub: $(VENV)/installed-check ## Measure the Hub beside nginx and git's own
 	$(BIN)/python benchmarks/hub.py
 
 clean: ## Remove what the other targets made (models stay in EMBEDHUB_HOME)
-	rm -rf $(VENV) $(REFERENCE) $(INFINITY) $(DEMO) $(GATE) $(JAVASCRIPT)/node_modules
+	rm -rf $(VENV) $(REFERENCE) $(INFINITY) $(DEMO) $(GATE) $(JAVASCRIPT)/node_modules $(WEB)/node_modules
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

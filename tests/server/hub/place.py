@@ -70,10 +70,12 @@ class Place:
 
 
 @contextmanager
-def open_place(folder: Path, model: Path, **variables: str) -> Iterator[Place]:
-    """A server while the block runs."""
+def open_place(folder: Path, model: Path, store: Path | None = None, **variables: str) -> Iterator[Place]:
+    """A server while the block runs; it finds models in a store too, if one is named."""
     home = folder / "home"
     home.mkdir()
+    if store is not None:
+        (home / "models").symlink_to(store)
     accounts = Accounts(home / DATABASE)
     tokens = {user: accounts.create_token(user, "write")[0] for user in USERS}
     tokens["reader"] = accounts.create_token("alice", "read")[0]

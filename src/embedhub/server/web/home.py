@@ -25,8 +25,36 @@ def home(exchange: Exchange) -> Response:
         "default_model": loaded.default,
         "datasets": visible(exchange, Kind.DATASET)[:_SHOWN],
         "hosted_models": visible(exchange, Kind.MODEL)[:_SHOWN],
+        "commands": commands(exchange.base, exchange.actor.user or "you", with_token=exchange.gate.has_tokens),
     }
     return page(exchange, "home.html", shown)
+
+
+def commands(base: str, user: str, *, with_token: bool) -> list[tuple[str, str]]:
+    """What somebody may begin with on a terminal: words about it, and the line. Pure.
+
+    Args:
+        base: address of this server.
+        user: in whose name.
+        with_token: whether a token is needed, which HF_TOKEN is to hold.
+    """
+    json = ' -H "Content-Type: application/json"'
+    bearer = ' -H "Authorization: Bearer $HF_TOKEN"' if with_token else ""
+    return [
+        (
+            "Embed a text, from anything that speaks HTTP:",
+            f'curl {base}/v1/embeddings{bearer}{json} -d \'{{"input": "How can Medicare help me?"}}\'',
+        ),
+        (
+            "Make a dataset of a table, and host it here:",
+            "printf 'question\\nHow do I sign up?\\nWhat does it cost?\\n' > faq.csv\n"
+            f"embedhub embed faq.csv -o faq && embedhub push faq {user}/faq --endpoint {base}",
+        ),
+        (
+            "Ask it, from anywhere:",
+            f'curl {base}/api/datasets/{user}/faq/search{bearer}{json} -d \'{{"query": "Who pays?", "top_k": 1}}\'',
+        ),
+    ]
 
 
 def visible(exchange: Exchange, kind: Kind, words: str = "") -> list[Repository]:
