@@ -10,9 +10,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -203,6 +204,17 @@ class Source:
             yield table.cast(schema)
         if count != self.rows or _stamp(self._path) != self._stamp:
             raise InputFormatError(f"{self.name} changed while it was read; run the same again")
+
+    def first_rows(self, count: int) -> list[dict[str, Any]]:
+        """The first rows as they are, for people to look at before they choose a column.
+
+        Raises:
+            InputFormatError: broken, ragged or wrongly encoded.
+        """
+        columns = self.scan.columns
+        # Where there is one column, it is the one that every value of is wanted as a text.
+        with closing(iter(self._reader.batches(self.scan, columns[0].name if len(columns) == 1 else ""))) as tables:
+            return [row for table in islice(tables, 1) for row in table.slice(0, count).to_pylist()]
 
     def place(self, number: int) -> str:
         """Where a text stands, for a message: the input, the row there, the column.

@@ -29,6 +29,7 @@ from embedhub.hub.hosting import Hub
 from embedhub.hub.repositories import Repository
 from embedhub.runtime.hosted import HostedDatasets
 from embedhub.runtime.hosted_tables import HostedTables
+from embedhub.runtime.jobs.runner import JobRunner
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.endpoint import Services
@@ -89,6 +90,7 @@ class Exchange:
         threads: for what waits for the disk.
         hosted: datasets that are asked.
         tables: the rows of datasets.
+        runner: does jobs; knows them, too.
     """
 
     hub: Hub
@@ -106,6 +108,7 @@ class Exchange:
     threads: ThreadPoolExecutor
     hosted: HostedDatasets
     tables: HostedTables
+    runner: JobRunner
 
     def json(self, type: type[_Result] | Any) -> Any:
         """The body as that type.
@@ -263,6 +266,7 @@ class HubApp:
         services: compute vectors, for each with the models that they may use.
         hosted: datasets that are asked.
         tables: the rows of datasets.
+        runner: does jobs.
         gate: who may ask.
         config: the settings.
         refuse_page: what people see of an error on a page.
@@ -277,6 +281,7 @@ class HubApp:
         services: Services,
         hosted: HostedDatasets,
         tables: HostedTables,
+        runner: JobRunner,
         gate: Gate,
         config: Settings,
         refuse_page: Callable[[EmbedhubError, Request], Response],
@@ -287,6 +292,7 @@ class HubApp:
         self._services = services
         self._hosted = hosted
         self._tables = tables
+        self._runner = runner
         self._gate = gate
         self._config = config
         self._refuse_page = refuse_page
@@ -344,6 +350,7 @@ class HubApp:
             threads=self._threads,
             hosted=self._hosted,
             tables=self._tables,
+            runner=self._runner,
         )
         posts = not route.streams and request.method not in ("GET", "HEAD")
         if route.page and posts:

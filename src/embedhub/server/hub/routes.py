@@ -8,6 +8,7 @@ from embedhub.server.hub import (
     git,
     identity,
     info,
+    jobs,
     lfs,
     manage,
     people,
@@ -37,4 +38,5 @@ ROUTES: tuple[HubRoute, ...] = (
     *git.ROUTES,
     *search.ROUTES,
     *viewer.ROUTES,
+    *jobs.ROUTES,
 )
