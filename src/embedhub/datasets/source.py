@@ -10,10 +10,9 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -213,8 +212,9 @@ class Source:
         """
         columns = self.scan.columns
         # Where there is one column, it is the one that every value of is wanted as a text.
-        with closing(iter(self._reader.batches(self.scan, columns[0].name if len(columns) == 1 else ""))) as tables:
-            return [row for table in islice(tables, 1) for row in table.slice(0, count).to_pylist()]
+        tables = self._reader.batches(self.scan, columns[0].name if len(columns) == 1 else "")
+        first = next(iter(tables), None)
+        return [] if first is None else list(first.slice(0, count).to_pylist())
 
     def place(self, number: int) -> str:
         """Where a text stands, for a message: the input, the row there, the column.

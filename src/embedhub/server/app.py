@@ -84,7 +84,8 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
             logger.info("cleared away %d things that killed processes had left", left)
         await service.start()
         saving = asyncio.create_task(gate.quota.keep_saving())
-        runner.start(partial(asyncio.get_running_loop().call_soon_threadsafe, gate.quota.add))
+        loop = asyncio.get_running_loop()
+        runner.start(lambda payer, tokens: loop.call_soon_threadsafe(gate.quota.add, payer, tokens))
         try:
             yield
         finally:

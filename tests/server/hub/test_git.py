@@ -485,6 +485,7 @@ def test_without_git_all_else_works(offline: Settings, monkeypatch: pytest.Monke
         services=NONE,
         hosted=NONE,
         tables=NONE,
+        runner=NONE,
         gate=gate,
         config=offline,
         refuse_page=refuse_page,

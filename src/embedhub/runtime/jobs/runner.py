@@ -34,7 +34,7 @@ _FORGET_EVERY_SECONDS = 3600.0
 # Files that are looked into at once.
 _LOOKS = 2
 
-Charge = Callable[[str, int], None]
+Charge = Callable[[str, int], object]
 
 
 class _EndedError(Exception):
