@@ -489,6 +489,7 @@ def test_without_git_all_else_works(offline: Settings, monkeypatch: pytest.Monke
         services=lambda identity: NONE,
         hosted=NONE,
         tables=NONE,
+        runner=NONE,
         gate=gate,
         config=offline,
         refuse_page=refuse_page,

@@ -30,6 +30,7 @@ from embedhub.hub.repositories import Repository
 from embedhub.runtime.hosted import HostedDatasets
 from embedhub.runtime.hosted_maps import HostedMaps
 from embedhub.runtime.hosted_tables import HostedTables
+from embedhub.runtime.jobs.runner import JobRunner
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.endpoint import Services
@@ -94,6 +95,7 @@ class Exchange:
         hosted: datasets that are asked.
         tables: the rows of datasets.
         maps: where rows lie in a plane.
+        runner: does jobs; knows them, too.
     """
 
     hub: Hub
@@ -112,6 +114,7 @@ class Exchange:
     hosted: HostedDatasets
     tables: HostedTables
     maps: HostedMaps
+    runner: JobRunner
 
     def json(self, type: type[_Result] | Any) -> Any:
         """The body as that type.
@@ -271,6 +274,7 @@ class HubApp:
         hosted: datasets that are asked.
         tables: the rows of datasets.
         maps: where rows lie in a plane.
+        runner: does jobs.
         gate: who may ask.
         config: the settings.
         refuse_page: what people see of an error on a page.
@@ -286,6 +290,7 @@ class HubApp:
         hosted: HostedDatasets,
         tables: HostedTables,
         maps: HostedMaps,
+        runner: JobRunner,
         gate: Gate,
         config: Settings,
         refuse_page: Callable[[EmbedhubError, Request], Response],
@@ -297,6 +302,7 @@ class HubApp:
         self._hosted = hosted
         self._tables = tables
         self._maps = maps
+        self._runner = runner
         self._gate = gate
         self._config = config
         self._refuse_page = refuse_page
@@ -376,6 +382,7 @@ class HubApp:
             hosted=self._hosted,
             tables=self._tables,
             maps=self._maps,
+            runner=self._runner,
         )
         posts = not route.streams and request.method not in ("GET", "HEAD")
         if route.page and posts:

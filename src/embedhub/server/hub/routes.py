@@ -8,6 +8,7 @@ from embedhub.server.hub import (
     git,
     identity,
     info,
+    jobs,
     lfs,
     manage,
     maps,
@@ -41,4 +42,5 @@ ROUTES: tuple[HubRoute, ...] = (
     *search.ROUTES,
     *viewer.ROUTES,
     *maps.ROUTES,
+    *jobs.ROUTES,
 )
