@@ -6,7 +6,6 @@ large upload takes none from the models.
 
 import asyncio
 import datetime
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,8 +32,6 @@ from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.errors import Failure, failure_of
 from embedhub.server.hub.routing import kind_of
-
-logger = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
 
