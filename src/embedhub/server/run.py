@@ -109,7 +109,7 @@ def serve(config: Settings, models: Iterable[str] = ()) -> None:
 
 async def _serve(server: _Server, app: Starlette, listening: list[socket.socket], config: Settings) -> None:
     host, port = listening[0].getsockname()[:2]
-    with _stopped_by_signals(server):
+    with _stopped_by_signals(server, app.state.runner.stop_watching):
         async with app.router.lifespan_context(app):
             telling = asyncio.create_task(_tell_dead_aliases(app, config))
             try:
@@ -142,12 +142,14 @@ def _tell(app: Starlette, gate: Gate, listening: list[socket.socket], models: li
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(server: _Server) -> Iterator[None]:
+def _stopped_by_signals(server: _Server, told: Callable[[], None]) -> Iterator[None]:
     def stop(signum: int, frame: FrameType | None) -> None:
         if server.should_exit:
             logger.warning("stopped at once")
             os._exit(128 + signum)
         server.should_exit = True
+        # Who watches a job would be waited for until the grace time is over.
+        told()
         if not server.started:
             # Nothing has begun that could be finished, and a library that compiles cannot be interrupted.
             os._exit(0)

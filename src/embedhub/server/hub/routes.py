@@ -8,8 +8,10 @@ from embedhub.server.hub import (
     git,
     identity,
     info,
+    jobs,
     lfs,
     manage,
+    maps,
     people,
     references,
     resolve,
@@ -39,4 +41,6 @@ ROUTES: tuple[HubRoute, ...] = (
     *git.ROUTES,
     *search.ROUTES,
     *viewer.ROUTES,
+    *maps.ROUTES,
+    *jobs.ROUTES,
 )
