@@ -14,8 +14,11 @@ from embedhub.hub.derived import Derived
 from embedhub.hub.hosting import Hub
 from embedhub.runtime.finding import Sources
 from embedhub.runtime.hosted import HostedDatasets
+from embedhub.runtime.hosted_maps import HostedMaps
 from embedhub.runtime.hosted_models import HostedModels, ModelsOf
 from embedhub.runtime.hosted_tables import HostedTables
+from embedhub.runtime.jobs.runner import JobRunner
+from embedhub.runtime.jobs.store import Jobs
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.cors import Cors
@@ -62,7 +65,9 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
     hub = Hub(config.home)
     derived = Derived(hub, config.derived_mb << 20)
     hosted = HostedDatasets(derived, config)
+    maps = HostedMaps(derived)
     hosted_models = HostedModels(hub, derived, config)
+    runner = JobRunner(Jobs(hub, config), hub, config)
     service = Service(config, models, sources=Sources(find=hosted_models.find))
     requests = RequestMetrics()
     numbers = ServiceMetrics(service, requests)
@@ -81,12 +86,16 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
             logger.info("cleared away %d things that killed processes had left", left)
         await service.start()
         saving = asyncio.create_task(gate.quota.keep_saving())
+        loop = asyncio.get_running_loop()
+        runner.start(lambda payer, tokens: loop.call_soon_threadsafe(gate.quota.add, payer, tokens))
         try:
             yield
         finally:
+            await asyncio.to_thread(runner.close)
             saving.cancel()
             await gate.quota.save()
             hosted.close()
+            maps.close()
             await service.close()
             gate.close()
             hub.close()
@@ -107,6 +116,8 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
                 services=services,
                 hosted=hosted,
                 tables=HostedTables(derived),
+                maps=maps,
+                runner=runner,
                 gate=gate,
                 config=config,
                 refuse_page=refuse_page,
@@ -115,4 +126,5 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
         exception_handlers={404: unmatched, 405: unmatched, Exception: broken},
     )
     app.state.service = service
+    app.state.runner = runner
     return app

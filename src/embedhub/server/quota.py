@@ -88,6 +88,15 @@ class Quota:
         # What is given back of yesterday's is none of today's.
         self._unsaved[consumer] += max(tokens, -used)
 
+    def consumer(self, account: Account | None, address: str) -> str:
+        """What somebody is called here."""
+        return _consumer(account, address)
+
+    def add(self, consumer: str, tokens: int) -> None:
+        """Count tokens that were computed already, for work that is too long to know them before."""
+        self._begin_day()
+        self._unsaved[consumer] += tokens
+
     async def keep_saving(self) -> None:
         """Write down what is used, until cancelled."""
         while True:

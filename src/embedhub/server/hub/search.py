@@ -109,6 +109,11 @@ def hosted_dataset(exchange: Exchange) -> Repository:
     return exchange.hub.find(exchange.actor, Kind.DATASET, id, Action.READ)
 
 
+def at_revision(exchange: Exchange) -> tuple[Repository, str]:
+    """The dataset that the address names and the commit that its query does, if whoever asks may read it."""
+    return _commit(exchange, exchange.query.get("revision") or _MAIN)
+
+
 def _commit(exchange: Exchange, revision: str) -> tuple[Repository, str]:
     repository = hosted_dataset(exchange)
     with exchange.hub.open(repository) as git:

@@ -1,7 +1,21 @@
 """Every address of the site, asked in this order."""
 
 from embedhub.server.hub.routing import HubRoute
-from embedhub.server.web import assets, device_page, files, home, lists, model_page, settings, sign_in
+from embedhub.server.web import (
+    assets,
+    dataset,
+    dataset_map,
+    dataset_rows,
+    device_page,
+    files,
+    home,
+    jobs,
+    lists,
+    model_page,
+    playground,
+    settings,
+    sign_in,
+)
 
 ROUTES: tuple[HubRoute, ...] = (
     *assets.ROUTES,
@@ -9,8 +23,13 @@ ROUTES: tuple[HubRoute, ...] = (
     *device_page.ROUTES,
     *settings.ROUTES,
     *home.ROUTES,
+    *jobs.ROUTES,
+    *playground.ROUTES,
     *lists.ROUTES,
     *files.ROUTES,
+    *dataset.ROUTES,
+    *dataset_rows.ROUTES,
+    *dataset_map.ROUTES,
     # Last: any two words are a model's address.
     *model_page.ROUTES,
 )
