@@ -125,7 +125,8 @@ class HubApp:
         except Exception:
             logger.exception("%s %s: a bug", scope["method"], scope["path"])
             scope["embedhub.error"] = "error"
-            response = answer({"error": "unknown error"}, {"x-error-code": "error"}, 500)
+            bug = EmbedhubError("unknown error")
+            response = self._refuse_page(bug, Request(scope)) if is_page else _refusal(bug)
         await response(scope, receive, send)
 
     def _is_stranger(self, scope: Scope) -> bool:
