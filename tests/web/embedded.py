@@ -52,5 +52,7 @@ def embedded(folder: Path, lines: Sequence[str], model: Model, column: str = "te
     """Lines of a csv, embedded by the model."""
     folder.mkdir(parents=True)
     (folder / "in.csv").write_text("\n".join(lines))
-    embed_file(EmbedRequest(InputRequest(folder / "in.csv", column=column), folder / "out", BuildOptions()), lambda: model)
+    embed_file(
+        EmbedRequest(InputRequest(folder / "in.csv", column=column), folder / "out", BuildOptions()), lambda: model
+    )
     return folder / "out"

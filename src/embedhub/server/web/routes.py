@@ -1,7 +1,18 @@
 """Every address of the site, asked in this order."""
 
 from embedhub.server.hub.routing import HubRoute
-from embedhub.server.web import assets, dataset, dataset_map, dataset_rows, files, home, lists, model_page, sign_in
+from embedhub.server.web import (
+    assets,
+    dataset,
+    dataset_map,
+    dataset_rows,
+    file_view,
+    files,
+    home,
+    lists,
+    model_page,
+    sign_in,
+)
 
 ROUTES: tuple[HubRoute, ...] = (
     *assets.ROUTES,
@@ -9,6 +20,7 @@ ROUTES: tuple[HubRoute, ...] = (
     *home.ROUTES,
     *lists.ROUTES,
     *files.ROUTES,
+    *file_view.ROUTES,
     *dataset.ROUTES,
     *dataset_rows.ROUTES,
     *dataset_map.ROUTES,
