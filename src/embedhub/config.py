@@ -261,6 +261,21 @@ class Settings:
         help="Size of one commit's own body, without its large files, in MB.",
         group="serve",
     )
+    max_upload_mb: int = _setting(
+        1024,
+        env="EMBEDHUB_MAX_UPLOAD_MB",
+        parse=positive,
+        help="Size of a file that somebody sends to have it embedded, in MB; those of all their jobs are four times "
+        "that at most.",
+        group="serve",
+    )
+    jobs: int = _setting(
+        1,
+        env="EMBEDHUB_JOBS",
+        parse=count,
+        help="Files embedded side by side, of those that people sent; the others wait. 0 embeds none.",
+        group="serve",
+    )
     body_seconds: int = _setting(
         30,
         env="EMBEDHUB_BODY_SECONDS",

@@ -33,7 +33,9 @@ command line prints one line, a server maps the code to a status.
     │   ├── RateLimitedError       "rate_limited"         a token's allowance is used up
     │   ├── RequestTimeoutError    "request_timeout"      the client sent too slowly, or the answer took too long
     │   ├── ComputationError       "computation"          the computation itself failed
-    │   └── ShuttingDownError      "shutting_down"        the service is about to stop
+    │   ├── ShuttingDownError      "shutting_down"        the service is about to stop
+    │   ├── JobError               "job"                  a job that is not in the state for this
+    │   └── JobNotFoundError       "job_not_found"        not there, or another's
     ├── HubError                   "hub"                  what people own: users, tokens, repositories
     │   ├── AccountError           "account"              an impossible user or token, or one that is not there
     │   ├── HubDatabaseError       "hub_database"         the file they are kept in is damaged or cannot be used
@@ -267,6 +269,18 @@ class ShuttingDownError(ServiceError):
     """The service is about to stop."""
 
     code = "shutting_down"
+
+
+class JobError(ServiceError):
+    """A job is not in the state for what was asked, or what was said of it is impossible."""
+
+    code = "job"
+
+
+class JobNotFoundError(ServiceError):
+    """There is no such job, or it is another's."""
+
+    code = "job_not_found"
 
 
 class HubError(EmbedhubError):

@@ -9,11 +9,13 @@ import pytest
 from tests.server.processes import surroundings
 
 
-def run(folder: Path, *words: str, status: int = 0) -> subprocess.CompletedProcess[bytes]:
+def run(folder: Path, *words: str, status: int = 0, typed: str = "") -> subprocess.CompletedProcess[bytes]:
     """`embedhub` with words and a home in the folder; its exit status must be `status`."""
     variables = surroundings(folder / "home", folder, NO_COLOR="1")
     command = [sys.executable, "-m", "embedhub", *words]
-    result = subprocess.run(command, capture_output=True, cwd=folder, env=variables, timeout=60, check=False)
+    result = subprocess.run(
+        command, input=typed.encode(), capture_output=True, cwd=folder, env=variables, timeout=60, check=False
+    )
     assert result.returncode == status, result.stderr.decode()
     return result
 
@@ -52,3 +54,12 @@ def test_users_and_organisations_share_their_names(tmp_path: Path) -> None:
     assert b"already" in run(tmp_path, "org", "create", "Alice", status=8).stderr
     run(tmp_path, "org", "create", "acme")
     assert b"is an organisation" in run(tmp_path, "token", "create", "--user", "acme", status=8).stderr
+
+
+def test_a_password_is_read_and_not_told(tmp_path: Path) -> None:
+    run(tmp_path, "user", "create", "alice")
+    told = run(tmp_path, "user", "password", "alice", typed="correct horse\n")
+    assert told.stdout == b"alice signs in with that password\n"
+    assert b"horse" not in told.stderr
+    short = run(tmp_path, "user", "password", "alice", typed="short\n", status=8)
+    assert b"at least 8 characters" in short.stderr

@@ -40,6 +40,7 @@ def test_revisions(git: GitRepository) -> None:
     git.create_tag("v1", first, "annotated", "alice")
     for revision, wanted in (
         ("main", second),
+        ("HEAD", second),
         ("refs/heads/main", second),
         ("feature/x", first),
         ("v1", first),
@@ -55,7 +56,7 @@ def test_revisions(git: GitRepository) -> None:
 
 @pytest.mark.parametrize(
     "revision",
-    ["", "nothing", "HEAD", "main~1", "main^", "main^{tree}", "main:README.md", "@", "-main", "refs/heads", "refs/",
+    ["", "nothing", "HEAD~1", "main~1", "main^", "main^{tree}", "main:README.md", "@", "-main", "refs/heads", "refs/",
      "refs/heads/nothing", "refs/../HEAD", "../x", "main\0", "main\n", "\udcff", "a" * 100_000, "0" * 40, "0" * 7,
      "HEAD@{0}", ":/init", "heads/main", "*"],
 )  # fmt: skip

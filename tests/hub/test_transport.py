@@ -13,6 +13,7 @@ from embedhub.errors import HubError, NotOfferedError, OverloadedError
 from embedhub.hub import transport
 from embedhub.hub.git import GitRepository
 from embedhub.hub.hosting import Hub
+from embedhub.hub.locks import alone
 from embedhub.hub.names import Kind
 from embedhub.hub.pre_receive import Push
 from embedhub.hub.repositories import Repository
@@ -243,6 +244,20 @@ def test_memory_is_limited(hub: Hub, repository: Repository) -> None:
 
     limits = asyncio.run(ask())
     assert any(line.startswith("Max data size") and str(2 << 30) in line for line in limits.splitlines())
+
+
+def test_a_push_is_at_work_as_long_as_it_lives(hub: Hub, repository: Repository) -> None:
+    folder = hub.repositories.folder(repository)
+
+    async def ask() -> list[Path]:
+        async with hub.transport.session(Service.RECEIVE, folder, push=push_of(hub, repository)) as session:
+            with alone(folder) as is_alone:
+                assert not is_alone
+            return [path.resolve() for path in Path(f"/proc/{session._process.pid}/fd").iterdir()]
+
+    assert folder.resolve() in asyncio.run(ask())
+    with alone(folder) as is_alone:
+        assert is_alone
 
 
 def test_created_repositories_are_what_git_expects(tmp_path: Path) -> None:

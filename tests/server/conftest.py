@@ -1,6 +1,7 @@
 """A real server with the real model, on a free port of this machine."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,6 +73,16 @@ def client(server: str) -> Iterator[httpx.Client]:
     """A client of `server`."""
     with httpx.Client(base_url=server, timeout=60) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node, with the packages of the programs in `javascript/`."""
+    found = shutil.which("node")
+    assert found, "Node is missing: apt-get install nodejs npm"
+    packages = Path(__file__).parent / "javascript" / "node_modules"
+    assert packages.is_dir(), "its packages are missing: make test-clients installs them"
+    return found
 
 
 @pytest.fixture(scope="session")

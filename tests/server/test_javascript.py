@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -28,14 +27,6 @@ QUESTIONS = Path(__file__).parents[2] / "examples" / "medicare_faq.txt"
 TEXTS = ["one text", "another"]
 
 pytestmark = pytest.mark.clients
-
-
-@pytest.fixture(scope="module")
-def node() -> str:
-    found = shutil.which("node")
-    assert found, "Node is missing: apt-get install nodejs npm"
-    assert (PROGRAMS / "node_modules").is_dir(), "its packages are missing: make test-clients installs them"
-    return found
 
 
 @contextmanager

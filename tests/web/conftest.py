@@ -102,6 +102,8 @@ def open_page(browser: "Browser", watches: dict[str, Watch]) -> Iterator[OpenPag
                 color_scheme="dark" if dark else "light",
                 java_script_enabled=scripts,
                 has_touch=phone,
+                # Colours that are on their way would be seen half way.
+                reduced_motion="reduce",
             )
             stack.callback(context.close)
             context.grant_permissions(["clipboard-read", "clipboard-write"])

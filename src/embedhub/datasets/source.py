@@ -204,6 +204,18 @@ class Source:
         if count != self.rows or _stamp(self._path) != self._stamp:
             raise InputFormatError(f"{self.name} changed while it was read; run the same again")
 
+    def first_rows(self, count: int) -> list[dict[str, Any]]:
+        """The first rows as they are, for people to look at before they choose a column.
+
+        Raises:
+            InputFormatError: broken, ragged or wrongly encoded.
+        """
+        columns = self.scan.columns
+        # Where there is one column, it is the one that every value of is wanted as a text.
+        tables = self._reader.batches(self.scan, columns[0].name if len(columns) == 1 else "")
+        first = next(iter(tables), None)
+        return [] if first is None else list(first.slice(0, count).to_pylist())
+
     def place(self, number: int) -> str:
         """Where a text stands, for a message: the input, the row there, the column.
 

@@ -5,7 +5,10 @@ Knows git's patterns by way of pathspec. Refuses to know where the two files lie
 
 from collections.abc import Callable, Iterable
 
+import re2
 from pathspec import GitIgnoreSpec
+
+from embedhub.errors import HubContentError
 
 _LARGE = "filter=lfs diff=lfs merge=lfs -text"
 
@@ -21,12 +24,13 @@ NEW_REPOSITORY = "".join(
 )
 
 # Patterns of somebody else's file that are tried on every path.
-_MOST_PATTERNS = 10_000
+_MOST_PATTERNS = 2000
+_LONGEST_PATTERN = 1000
 
 
 def large_file_rule(gitattributes: str) -> Callable[[str], bool]:
     """A function that tells whether a path is that of a large file; the last line that fits decides, as in git."""
-    rules: list[tuple[GitIgnoreSpec, bool]] = []
+    rules: list[tuple[GitIgnoreSpec, bool, bool]] = []
     for line in gitattributes.splitlines()[:_MOST_PATTERNS]:
         pattern, _, rest = line.strip().partition(" ")
         words = rest.split()
@@ -34,10 +38,14 @@ def large_file_rule(gitattributes: str) -> Callable[[str], bool]:
             continue
         large = "filter=lfs" in words
         if large or any(word.lstrip("-!").startswith("filter") for word in words):
-            rules.append((_spec([pattern.replace("[[:space:]]", "[ ]").strip('"')]), large))
+            # Without a slash it fits a file's name, and not, as in .gitignore, what lies in a folder of that name.
+            whole = "/" in pattern
+            rules.append((_spec([pattern.replace("[[:space:]]", "[ ]").strip('"')]), whole, large))
+    rules.reverse()
 
     def is_large(path: str) -> bool:
-        return next((large for spec, large in reversed(rules) if spec.match_file(path)), False)
+        name = path.rpartition("/")[2]
+        return next((large for spec, whole, large in rules if spec.match_file(path if whole else name)), False)
 
     return is_large
 
@@ -60,12 +68,21 @@ def _spec(lines: Iterable[str]) -> GitIgnoreSpec:
     kept = []
     for line in lines:
         try:
-            GitIgnoreSpec.from_lines([line])
-        except ValueError:
+            if len(line) <= _LONGEST_PATTERN:
+                _compiled([line])
+                kept.append(line)
+        except (ValueError, re2.error):
             # git passes over patterns that are none.
             continue
-        kept.append(line)
-    return GitIgnoreSpec.from_lines(kept)
+    try:
+        return _compiled(kept)
+    except re2.error as error:
+        raise HubContentError("there are too many patterns in .gitignore or .gitattributes") from error
+
+
+def _compiled(lines: list[str]) -> GitIgnoreSpec:
+    # Whoever writes the patterns must not be able to make them slow: this way takes time in proportion to the path.
+    return GitIgnoreSpec.from_lines(lines, backend="re2")
 
 
 def _escaped(path: str) -> str:

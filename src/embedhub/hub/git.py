@@ -4,6 +4,7 @@ Objects are written first and a reference last, under git's own lock, so that wh
 objects that nobody refers to.
 """
 
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,8 +21,8 @@ from embedhub.storage import storage_errors, sync
 
 MAIN = "refs/heads/main"
 
-# How libgit2 says that somebody else holds a reference's lock.
-_LOCKED = "failed to lock file"
+# How libgit2 says that somebody else holds a reference's lock, and that somebody else was a moment faster.
+_LOCKED = re.compile(r"failed to lock file|failed to create locked file .*: File exists")
 
 # How long somebody else, such as a push, may hold a branch's lock.
 _LOCK_SECONDS = 5.0
@@ -191,7 +192,7 @@ class GitRepository(GitReader):
                 return
             except GIT_ERRORS as error:
                 # libgit2 says no more than this of a lock that is held.
-                if _LOCKED not in str(error):
+                if not _LOCKED.search(str(error)):
                     raise HubConflictError(f"{reference} cannot be there: another name lies in its way") from error
                 if time.monotonic() > deadline:
                     raise HubConflictError(f"{reference} cannot be changed now: it is locked; try again") from error

@@ -62,11 +62,13 @@ class GitReader:
     # -- revisions
 
     def resolve(self, revision: str) -> str:
-        """The commit that a branch, a tag, a full reference or a (shortened) hash stands for.
+        """The commit that a branch, a tag, a full reference, HEAD (the main branch) or a (shortened) hash stands for.
 
         Raises:
             RevisionNotFoundError: none of them.
         """
+        if revision == "HEAD":
+            revision = "main"
         names = [f"refs/heads/{revision}", f"refs/tags/{revision}"]
         for name in [revision] if revision.startswith("refs/") else names:
             found = self.target(name)

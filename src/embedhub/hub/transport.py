@@ -12,11 +12,12 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 
 from embedhub.errors import HubError, NotOfferedError, OverloadedError
+from embedhub.hub.locks import at_work
 from embedhub.hub.pre_receive import Push
 from embedhub.storage import storage_errors, sync, whole_file
 
@@ -116,7 +117,11 @@ class Transport:
                 await slot.acquire()
         except TimeoutError as error:
             raise OverloadedError("too many clones or pushes at once; try again", retry_after=5) from error
-        try:
+        takes = service is Service.RECEIVE and not advertise
+        with ExitStack() as stack:
+            stack.callback(slot.release)
+            # Should this server be killed, another that clears away what is locked still sees that a push is at work.
+            held = [await asyncio.to_thread(stack.enter_context, at_work(repository))] if takes else []
             process = await asyncio.create_subprocess_exec(
                 *arguments,
                 stdin=asyncio.subprocess.PIPE,
@@ -126,16 +131,15 @@ class Transport:
                 env=self._environment(git, hooks, protocol, push),
                 # Its children end with it.
                 start_new_session=True,
+                pass_fds=held,
                 limit=_PIECE,
             )
-            session = Session(process, repository, takes=service is Service.RECEIVE and not advertise)
+            session = Session(process, repository, takes=takes)
             try:
                 _limit_memory(process.pid)
                 yield session
             finally:
                 await session.end()
-        finally:
-            slot.release()
 
     def _hooks(self) -> Path:
         """The folder of the program that checks pushes, which is made if it is not there."""

@@ -17,6 +17,8 @@ from embedhub.runtime.hosted import HostedDatasets
 from embedhub.runtime.hosted_maps import HostedMaps
 from embedhub.runtime.hosted_models import HostedModels, ModelsOf
 from embedhub.runtime.hosted_tables import HostedTables
+from embedhub.runtime.jobs.runner import JobRunner
+from embedhub.runtime.jobs.store import Jobs
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.cors import Cors
@@ -65,6 +67,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
     hosted = HostedDatasets(derived, config)
     maps = HostedMaps(derived)
     hosted_models = HostedModels(hub, derived, config)
+    runner = JobRunner(Jobs(hub, config), hub, config)
     service = Service(config, models, sources=Sources(find=hosted_models.find))
     requests = RequestMetrics()
     numbers = ServiceMetrics(service, requests)
@@ -83,9 +86,12 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
             logger.info("cleared away %d things that killed processes had left", left)
         await service.start()
         saving = asyncio.create_task(gate.quota.keep_saving())
+        loop = asyncio.get_running_loop()
+        runner.start(lambda payer, tokens: loop.call_soon_threadsafe(gate.quota.add, payer, tokens))
         try:
             yield
         finally:
+            await asyncio.to_thread(runner.close)
             saving.cancel()
             await gate.quota.save()
             hosted.close()
@@ -111,6 +117,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
                 hosted=hosted,
                 tables=HostedTables(derived),
                 maps=maps,
+                runner=runner,
                 gate=gate,
                 config=config,
                 refuse_page=refuse_page,
@@ -119,4 +126,5 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
         exception_handlers={404: unmatched, 405: unmatched, Exception: broken},
     )
     app.state.service = service
+    app.state.runner = runner
     return app

@@ -33,6 +33,8 @@ STATUSES: dict[str, int] = {
     "request_timeout": 408,
     "computation": 500,
     "shutting_down": 503,
+    "job": 409,
+    "job_not_found": 404,
     "hub_database": 500,
     "hub_storage": 500,
     "signature": 403,

@@ -88,6 +88,15 @@ class Quota:
         # What is given back of yesterday's is none of today's.
         self._unsaved[consumer] += max(tokens, -used)
 
+    def consumer(self, account: Account | None, address: str) -> str:
+        """What somebody is called here."""
+        return _consumer(account, address)
+
+    def add(self, consumer: str, tokens: int) -> None:
+        """Count tokens that were computed already, for work that is too long to know them before."""
+        self._begin_day()
+        self._unsaved[consumer] += tokens
+
     async def keep_saving(self) -> None:
         """Write down what is used, until cancelled."""
         while True:
@@ -146,10 +155,10 @@ class Quota:
 
 
 def _consumer(account: Account | None, address: str) -> str:
-    return f"token {account.id}" if account is not None else f"address {_network(address)}"
+    return f"token {account.id}" if account is not None else f"address {network_of(address)}"
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """The address; of IPv6 the network, because one customer has all addresses of it."""
     if ":" not in address:
         return address

@@ -34,6 +34,10 @@ logger = logging.getLogger(__name__)
 
 _BACKLOG = 2048
 
+# Longer than any client keeps a connection for its next request (a program that hashes a large file keeps it for as
+# long as that takes): whoever closes first must not be the server, whose end a client may hear of too late.
+_KEEP_ALIVE_SECONDS = 75
+
 # A connection is a file; the usual 1,024 are few.
 _FILES = 65_536
 
@@ -94,6 +98,7 @@ def serve(config: Settings, models: Iterable[str] = ()) -> None:
             # An address that anybody can write into a header is none to limit by.
             proxy_headers=False,
             backlog=_BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=config.grace_seconds,
         ),
         lambda: _tell(app, gate, listening, models),
@@ -104,7 +109,7 @@ def serve(config: Settings, models: Iterable[str] = ()) -> None:
 
 async def _serve(server: _Server, app: Starlette, listening: list[socket.socket], config: Settings) -> None:
     host, port = listening[0].getsockname()[:2]
-    with _stopped_by_signals(server):
+    with _stopped_by_signals(server, app.state.runner.stop_watching):
         async with app.router.lifespan_context(app):
             telling = asyncio.create_task(_tell_dead_aliases(app, config))
             try:
@@ -137,12 +142,14 @@ def _tell(app: Starlette, gate: Gate, listening: list[socket.socket], models: li
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(server: _Server) -> Iterator[None]:
+def _stopped_by_signals(server: _Server, told: Callable[[], None]) -> Iterator[None]:
     def stop(signum: int, frame: FrameType | None) -> None:
         if server.should_exit:
             logger.warning("stopped at once")
             os._exit(128 + signum)
         server.should_exit = True
+        # Who watches a job would be waited for until the grace time is over.
+        told()
         if not server.started:
             # Nothing has begun that could be finished, and a library that compiles cannot be interrupted.
             os._exit(0)

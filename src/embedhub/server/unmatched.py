@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute, Match, Route
 from embedhub.server.dialects.openai.wire import failed as openai_failed
 from embedhub.server.errors import Failure
 from embedhub.server.pages import failed
+from embedhub.server.web.layout import error_page
 
 
 async def unmatched(request: Request, error: Exception) -> Response:
@@ -35,8 +36,11 @@ def _methods(routes: list[BaseRoute], request: Request) -> set[str]:
 
 
 def _failure(request: Request, status: int, code: str, message: str, more: dict[str, str] | None = None) -> Response:
+    failure = Failure(code, message, status, headers=more or {})
     # Who asks below this path has a client of OpenAI's.
-    fail = openai_failed if request.url.path.startswith("/v1/") else failed
-    reply = fail(Failure(code, message, status))
+    below_openai = request.url.path.startswith("/v1/")
+    if "text/html" in request.headers.get("accept", "") and not below_openai:
+        return error_page(failure, request.url.path)
+    reply = (openai_failed if below_openai else failed)(failure)
     headers = {"x-error-code": code, **reply.headers, **(more or {})}
     return Response(reply.body, status, headers, media_type="application/json")

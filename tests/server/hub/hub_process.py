@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -47,8 +48,17 @@ class HubProcess:
         self.pid = int(self.parent.stdout.readline())
 
     def kill(self) -> None:
-        """End it as a power cut would."""
-        os.kill(self.pid, signal.SIGKILL)
+        """End it as a power cut would; it is gone when this returns."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+            while True:
+                os.kill(self.pid, 0)
+                time.sleep(0.001)
+
+    def restart(self) -> None:
+        """Kill it, and start it again at once."""
+        self.kill()
+        self.start()
 
 
 @contextmanager
@@ -62,18 +72,19 @@ def hub_process(home: Path, **variables: str) -> Iterator[HubProcess]:
         )
     assert parent.stdin is not None
     assert parent.stdout is not None
+    made: HubProcess | None = None
     try:
         made = HubProcess(parent, home, f"http://127.0.0.1:{int(parent.stdout.readline())}")
         made.start()
         yield made
     finally:
+        if made is not None:
+            # While its parent clears it away.
+            made.kill()
         parent.kill()
         parent.wait()
         parent.stdin.close()
         parent.stdout.close()
-        if made.pid:
-            with suppress(ProcessLookupError):
-                made.kill()
 
 
 def _serve(config: Settings, listening: socket.socket) -> None:

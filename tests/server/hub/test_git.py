@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import httpx
 import pytest
@@ -21,10 +21,7 @@ from embedhub.config import Settings
 from embedhub.hub.hosting import Hub
 from embedhub.hub.names import Kind
 from embedhub.hub.repositories import Repository
-from embedhub.runtime.hosted import HostedDatasets
-from embedhub.runtime.hosted_tables import HostedTables
 from embedhub.server.auth import Gate
-from embedhub.server.endpoint import Services
 from embedhub.server.hub.exchange import HubApp
 from embedhub.server.hub.routes import ROUTES
 from embedhub.server.web.layout import refuse_page
@@ -32,6 +29,9 @@ from embedhub.server.web.layout import refuse_page
 pytestmark = needs_git
 
 USERS = ("ann", "bob")
+# What is not asked for.
+NONE: Any = None
+
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
 
 
@@ -271,12 +271,16 @@ def test_other_branches_may_be_moved_back(place: Place, tmp_path: Path) -> None:
 def test_a_pointer_to_a_file_that_is_held_is_let_in(place: Place, tmp_path: Path) -> None:
     repository, other = place.make(), place.make()
     place.hub.holdings.link(repository.uuid, [("c" * 64, 12)])
+    with place.hub.connections.write() as database:
+        database.execute("UPDATE links SET linked_at = 0")
     cloned = clone(place.url(repository), tmp_path / "c")
     cloned.commit({"x.parquet": POINTER.format("c" * 64, 12)})
     # To know the checksum of somebody's file does not open it to another repository.
     assert "does not exist" in refusal(cloned("push", place.url(other), "main:new", check=False))
     cloned("push", "origin", "main")
     assert place.head(repository) == cloned.head()
+    # Whoever removes what nothing refers to may not have seen this push.
+    assert not place.hub.holdings.older_than(repository.uuid, 3600)
     cloned.commit({"y.parquet": POINTER.format("c" * 64, 13)})
     assert "the pointer says 13 bytes" in refusal(cloned("push", "origin", "main", check=False))
 
@@ -458,9 +462,10 @@ def test_a_large_push_takes_no_memory_and_a_fetch_ends_with_its_client(place: Pl
         for piece in given.iter_raw():
             received += len(piece)
             if received > 10 << 20:
+                assert any("upload-pack" in line for line in place.processes())
+                # The client closes its connection.
                 break
         assert received > 10 << 20
-        assert any("upload-pack" in line for line in place.processes())
     assert eventually(lambda: not place.processes())
     assert _peak(place.server) - before < 25 << 20
 
@@ -481,17 +486,19 @@ def test_without_git_all_else_works(offline: Settings, monkeypatch: pytest.Monke
         nothing_else,
         routes=ROUTES,
         hub=hub,
-        services=cast(Services, None),
-        hosted=cast(HostedDatasets, None),
-        tables=cast(HostedTables, None),
+        services=lambda identity: NONE,
+        hosted=NONE,
+        tables=NONE,
+        runner=NONE,
         gate=gate,
         config=offline,
         refuse_page=refuse_page,
     )
     monkeypatch.setattr("shutil.which", lambda name: None)
-    with TestClient(app, base_url="http://localhost") as client:
-        asked = client.get("/ann/one/info/refs?service=git-upload-pack")
-        assert (asked.status_code, "no git command" in asked.text) == (501, True)
-        assert client.get("/ann/one/resolve/main/.gitattributes").status_code == 200
+    client = TestClient(app, base_url="http://localhost")
+    asked = client.get("/ann/one/info/refs?service=git-upload-pack")
+    assert (asked.status_code, "no git command" in asked.text) == (501, True)
+    assert client.get("/ann/one/resolve/main/.gitattributes").status_code == 200
+    client.close()
     gate.close()
     hub.close()

@@ -1,11 +1,10 @@
 """The whole story with unmodified clients: embed over the API, host, load, ask, and get the published answers."""
 
 import gzip
-import os
-import subprocess
+import json
+import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from tests.server.hub.users import User, user
 from tests.server.processes import Running, running
 
 from embedhub import Model, semantic_search
@@ -24,58 +24,13 @@ QUERY = "How can Medicare help me?"
 HITS = [(8, 0.7565), (7, 0.7419), (3, 0.7253), (9, 0.6736), (10, 0.6505)]
 
 
-@dataclass
-class Client:
-    """A user's own folder and variables, as on a machine of theirs."""
-
-    server: Running
-    folder: Path
-    token: str
-
-    @property
-    def variables(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("EMBEDHUB_", "HF_"))}
-        return kept | {
-            "HF_ENDPOINT": self.server.address,
-            "HF_HOME": str(self.folder / "hf"),
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_DISABLE_UPDATE_CHECK": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "EMBEDHUB_HOME": str(self.folder / "home"),
-            "HOME": str(self.folder),
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_TERMINAL_PROMPT": "0",
-        }
-
-    def run(self, *words: str, folder: Path | None = None, variables: Mapping[str, str] | None = None) -> str:
-        """Standard output of a program that must succeed."""
-        result = subprocess.run(
-            words,
-            capture_output=True,
-            text=True,
-            cwd=folder or self.folder,
-            env=self.variables | dict(variables or {}),
-            timeout=120,
-            check=False,
-        )
-        assert result.returncode == 0, f"{words}: {result.stdout}{result.stderr}"
-        return result.stdout
-
-    def hf(self, *words: str) -> str:
-        """Hugging Face's command line."""
-        return self.run(str(Path(sys.executable).with_name("hf")), *words)
-
-    def python(self, code: str, *words: str) -> str:
-        """A program in Python."""
-        return self.run(sys.executable, "-c", code, *words)
-
-    def query(self, text: str) -> list[float]:
-        """A text's vector, as a script asks for it."""
-        vectors: list[list[float]] = embed([text], self)
-        return vectors[0]
+def query(text: str, client: User) -> list[float]:
+    """A text's vector, as a script asks for it."""
+    vectors: list[list[float]] = embed([text], client)
+    return vectors[0]
 
 
-def embed(texts: list[str], client: Client) -> Any:
+def embed(texts: list[str], client: User) -> Any:
     """Vectors over the API, as in Hugging Face's blog posts."""
     response = httpx.post(
         f"{client.server.address}/pipeline/feature-extraction/{DEFAULT_MODEL}",
@@ -87,8 +42,8 @@ def embed(texts: list[str], client: Client) -> Any:
     return response.json()
 
 
-def hits_of(client: Client, matrix: np.ndarray[Any, Any]) -> list[tuple[int, float]]:
-    found = semantic_search(np.array(client.query(QUERY), np.float32), matrix.astype(np.float32), top_k=5)
+def hits_of(client: User, matrix: np.ndarray[Any, Any]) -> list[tuple[int, float]]:
+    found = semantic_search(np.array(query(QUERY, client), np.float32), matrix.astype(np.float32), top_k=5)
     return [(int(hit["corpus_id"]), round(hit["score"], 4)) for hit in found[0]]
 
 
@@ -101,24 +56,23 @@ def server(tmp_path_factory: pytest.TempPathFactory, default_model: Model) -> It
 
 
 @pytest.fixture(scope="module")
-def client(server: Running, tmp_path_factory: pytest.TempPathFactory) -> Client:
+def client(server: Running, tmp_path_factory: pytest.TempPathFactory) -> User:
     """Alice, whose token may write, logged in."""
-    token, _ = server.accounts().create_token("alice", "write", name="walkthrough")
-    made = Client(server, tmp_path_factory.mktemp("alice"), token)
-    made.hf("auth", "login", "--token", token)
+    made = user(server, tmp_path_factory.mktemp("alice"))
+    made.hf("auth", "login", "--token", made.token)
     assert "alice" in made.hf("auth", "whoami")
     return made
 
 
 @pytest.fixture(scope="module")
-def table(client: Client) -> Path:
+def table(client: User) -> Path:
     """The questions' vectors as a csv without an index, as in the first post."""
     path = client.folder / "embeddings.csv"
     pd.DataFrame(embed(QUESTIONS, client)).to_csv(path, index=False)
     return path
 
 
-def test_the_first_post_from_the_questions_to_the_five_hits(client: Client, table: Path) -> None:
+def test_the_first_post_from_the_questions_to_the_five_hits(client: User, table: Path) -> None:
     client.hf("repos", "create", "my_embeddings", "--type", "dataset")
     client.hf("upload", "alice/my_embeddings", str(table), "embeddings.csv", "--repo-type", "dataset")
     code = """
@@ -133,7 +87,8 @@ load_dataset("alice/my_embeddings")["train"].to_pandas().to_csv(sys.argv[1], ind
     assert hits_of(client, matrix) == HITS
 
 
-def test_the_same_by_git_and_git_lfs(client: Client, table: Path) -> None:
+@pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed (apt-get install git-lfs)")
+def test_the_same_by_git_and_git_lfs(client: User, table: Path) -> None:
     client.hf("repos", "create", "by_git", "--type", "dataset")
     address = client.server.address.replace("http://", f"http://alice:{client.token}@")
     work = client.folder / "by_git"
@@ -164,29 +119,26 @@ print(hf_hub_download("alice/by_git", "embeddings.csv.gz", repo_type="dataset"))
     assert (again / "embeddings.csv.gz").read_bytes() == (work / "embeddings.csv.gz").read_bytes()
 
 
-def test_a_dataset_of_datasets_itself_and_faiss(client: Client) -> None:
-    pytest.importorskip("faiss", reason="faiss-cpu is not installed")
+def test_a_dataset_of_datasets_itself_and_faiss(client: User) -> None:
     code = """
 import json, sys
 import numpy as np
 from datasets import Dataset, load_dataset
-questions, vectors, query = json.loads(sys.stdin.read()) if False else json.load(open(sys.argv[1]))
+questions, vectors, query = json.load(open(sys.argv[1]))
 Dataset.from_dict({"text": questions, "embeddings": vectors}).push_to_hub("alice/pushed")
 loaded = load_dataset("alice/pushed", split="train")
 loaded.add_faiss_index(column="embeddings")
 scores, samples = loaded.get_nearest_examples("embeddings", np.array(query, np.float32), k=5)
 print(json.dumps(samples["text"]))
 """
-    import json
-
     vectors = embed(QUESTIONS, client)
     given = client.folder / "given.json"
-    given.write_text(json.dumps([QUESTIONS, vectors, client.query(QUERY)]))
+    given.write_text(json.dumps([QUESTIONS, vectors, query(QUERY, client)]))
     nearest = json.loads(client.python(code, str(given)))
     assert nearest == [QUESTIONS[row] for row, _ in HITS]
 
 
-def test_our_own_commands_from_a_file_to_the_answer(client: Client, default_model: Model) -> None:
+def test_our_own_commands_from_a_file_to_the_answer(client: User, default_model: Model) -> None:
     embedhub = (sys.executable, "-m", "embedhub")
     model = {"EMBEDHUB_MODEL": str(default_model.spec.folder), "EMBEDHUB_DTYPE": "f32"}
     client.run(*embedhub, "embed", str(ROOT / "examples" / "medicare_faq.txt"), "-o", "faq", variables=model)
@@ -201,7 +153,7 @@ def test_our_own_commands_from_a_file_to_the_answer(client: Client, default_mode
     assert httpx.get(f"{client.server.address}/api/datasets/alice/faq").status_code in (401, 404)
 
 
-def test_texts_of_a_hosted_dataset_are_embedded(client: Client, default_model: Model) -> None:
+def test_texts_of_a_hosted_dataset_are_embedded(client: User, default_model: Model) -> None:
     embedhub = (sys.executable, "-m", "embedhub")
     client.hf("repos", "create", "texts", "--type", "dataset")
     source = client.folder / "texts.csv"

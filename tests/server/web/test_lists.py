@@ -81,7 +81,8 @@ def test_a_page_is_for_who_takes_html(place: Place) -> None:
 def test_addresses_of_the_api_are_no_models(place: Place) -> None:
     with httpx.Client(base_url=place.server.address, headers=HTML) as client:
         assert client.get("/v1/models").json()["object"] == "list"
-        assert client.get("/V1/nothing").headers["content-type"] == "application/json"
+        refused = client.get("/V1/nothing", headers={"accept": "*/*"})
+        assert "there is no such path" in refused.json()["error"]
 
 
 def test_commands_name_a_token_only_where_one_is_needed() -> None:
@@ -89,3 +90,12 @@ def test_commands_name_a_token_only_where_one_is_needed() -> None:
     assert sum("Bearer $HF_TOKEN" in command for command in told) == 2
     assert not any("HF_TOKEN" in command for _, command in commands("http://here", "local", with_token=False))
     assert "alice/faq" in told[1]
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/nobody/nothing", "/nobody/nothing/tree/main", "/x/y/z/<b>"])
+def test_what_is_not_there_is_told_to_people(place: Place, path: str) -> None:
+    answer = httpx.get(place.server.address + path, headers=HTML)
+    assert answer.status_code == 404
+    assert "<h1>There is nothing here</h1>" in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "<b>" not in answer.text

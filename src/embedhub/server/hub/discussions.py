@@ -1,7 +1,6 @@
 """Discussions and pull requests."""
 
 import html
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -14,7 +13,7 @@ from embedhub.hub.discussion_rows import Discussion, Event
 from embedhub.hub.discussions import Discussions
 from embedhub.hub.reading import GitReader
 from embedhub.hub.repositories import Repository
-from embedhub.server.hub.exchange import Exchange, answer
+from embedhub.server.hub.exchange import Exchange, answer, moment
 from embedhub.server.hub.routing import HubRoute
 
 _PAGE = 50
@@ -182,7 +181,7 @@ def _discussion(repository: Repository, discussion: Discussion) -> dict[str, Any
         "title": discussion.title,
         "status": discussion.status,
         "isPullRequest": discussion.is_pull_request,
-        "createdAt": _time(discussion.created_at),
+        "createdAt": moment(discussion.created_at),
         "author": _user(discussion.author),
         "repo": {"name": repository.id, "type": str(repository.kind)},
         "pinned": False,
@@ -209,7 +208,7 @@ def _event(event: Event) -> dict[str, Any]:
     return {
         "id": event.id,
         "type": event.kind,
-        "createdAt": _time(event.created_at),
+        "createdAt": moment(event.created_at),
         "author": _user(event.author),
         "data": data,
     }
@@ -233,17 +232,13 @@ def _version(version: dict[str, Any]) -> dict[str, Any]:
     return {
         "raw": version["raw"],
         "html": f"<p>{html.escape(version['raw'])}</p>",
-        "updatedAt": _time(version["at"]),
+        "updatedAt": moment(version["at"]),
         "author": _user(version["by"]),
     }
 
 
 def _user(name: str) -> dict[str, str]:
     return {"name": name, "fullname": name, "type": "user"}
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 _DISCUSSIONS = "/api/{kinds}/{namespace}/{name}/discussions"

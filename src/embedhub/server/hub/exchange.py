@@ -13,14 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, quote, unquote, urlencode
+from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 import msgspec
 import orjson
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from embedhub.config import Settings
 from embedhub.errors import EmbedhubError, RequestError, RequestTimeoutError, RequestTooLargeError
@@ -30,6 +30,7 @@ from embedhub.hub.repositories import Repository
 from embedhub.runtime.hosted import HostedDatasets
 from embedhub.runtime.hosted_maps import HostedMaps
 from embedhub.runtime.hosted_tables import HostedTables
+from embedhub.runtime.jobs.runner import JobRunner
 from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.endpoint import Services
@@ -57,6 +58,9 @@ _CODES: Mapping[str, str] = {
     "repository_gated": "GatedRepo",
 }
 
+
+# git asks its user for a name and a password only if it is told so; the password is a token.
+_ASK_FOR_TOKEN = 'Basic realm="embedhub"'
 
 # Of one form.
 _MOST_FIELDS = 20_000
@@ -91,6 +95,7 @@ class Exchange:
         hosted: datasets that are asked.
         tables: the rows of datasets.
         maps: where rows lie in a plane.
+        runner: does jobs; knows them, too.
     """
 
     hub: Hub
@@ -109,6 +114,7 @@ class Exchange:
     hosted: HostedDatasets
     tables: HostedTables
     maps: HostedMaps
+    runner: JobRunner
 
     def json(self, type: type[_Result] | Any) -> Any:
         """The body as that type.
@@ -190,7 +196,8 @@ class Exchange:
                 parts[at : at + 2] = [repository.namespace, repository.name + suffix]
                 break
         query = self.request.url.query
-        return self.base + "/".join(parts) + (f"?{query}" if query else "")
+        # Without a host: some clients follow no other.
+        return urlsplit(self.base).path + "/".join(parts) + (f"?{query}" if query else "")
 
     async def run(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
         """A function that waits for the disk, in a thread."""
@@ -267,6 +274,7 @@ class HubApp:
         hosted: datasets that are asked.
         tables: the rows of datasets.
         maps: where rows lie in a plane.
+        runner: does jobs.
         gate: who may ask.
         config: the settings.
         refuse_page: what people see of an error on a page.
@@ -282,6 +290,7 @@ class HubApp:
         hosted: HostedDatasets,
         tables: HostedTables,
         maps: HostedMaps,
+        runner: JobRunner,
         gate: Gate,
         config: Settings,
         refuse_page: Callable[[EmbedhubError, Request], Response],
@@ -293,6 +302,7 @@ class HubApp:
         self._hosted = hosted
         self._tables = tables
         self._maps = maps
+        self._runner = runner
         self._gate = gate
         self._config = config
         self._refuse_page = refuse_page
@@ -325,18 +335,35 @@ class HubApp:
             # Its request was counted, and it is to be known by the endpoint that answers.
             scope["embedhub.counted"] = True
             del scope["embedhub.endpoint"]
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, self._as_to_a_stranger(send) if self._is_stranger(scope) else send)
             return
         except MovedError as moved:
             response = Response(status_code=307, headers={"location": str(moved)})
         except EmbedhubError as error:
             scope["embedhub.error"] = error.code
             response = self._refuse_page(error, Request(scope)) if is_page else _refusal(error)
+            if error.code == "repository_not_found" and self._is_stranger(scope) and not is_page:
+                response.status_code = 401
+                response.headers["www-authenticate"] = _ASK_FOR_TOKEN
         except Exception:
             logger.exception("%s %s: a bug", scope["method"], scope["path"])
             scope["embedhub.error"] = "error"
-            response = answer({"error": "unknown error"}, {"x-error-code": "error"}, 500)
+            bug = EmbedhubError("unknown error")
+            response = self._refuse_page(bug, Request(scope)) if is_page else _refusal(bug)
         await response(scope, receive, send)
+
+    def _is_stranger(self, scope: Scope) -> bool:
+        """Whether somebody asks who may be told of more once they say who they are."""
+        return not scope.get("embedhub.user") and self._gate.anonymous_scope != "admin"
+
+    @staticmethod
+    def _as_to_a_stranger(send: Send) -> Send:
+        async def send_changed(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 404:
+                message["status"] = 401
+            await send(message)
+
+        return send_changed
 
     async def _answer(self, request: Request, route: HubRoute, path: dict[str, str]) -> Response:
         exchange = Exchange(
@@ -356,6 +383,7 @@ class HubApp:
             hosted=self._hosted,
             tables=self._tables,
             maps=self._maps,
+            runner=self._runner,
         )
         posts = not route.streams and request.method not in ("GET", "HEAD")
         if route.page and posts:
@@ -422,10 +450,12 @@ def hub_failure(error: EmbedhubError) -> Failure:
     code = _CODES.get(error.code)
     if code is not None:
         failure.headers["x-error-code"] = code
+    if error.code == "repository_not_found":
+        # Clients say the rest themselves, unless they are told anything else.
+        failure.message = "Repository not found"
     failure.headers["x-error-message"] = header_text(failure.message)
     if failure.status == 401:
-        # git asks its user for a name and a password only if it is told so; the password is a token.
-        failure.headers["www-authenticate"] = 'Basic realm="embedhub"'
+        failure.headers["www-authenticate"] = _ASK_FOR_TOKEN
     return failure
 
 

@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from embedhub import __version__
 from embedhub.errors import EmbedhubError
-from embedhub.server.errors import failure_of
+from embedhub.server.errors import Failure, failure_of
 from embedhub.server.hub.exchange import Exchange
 from embedhub.server.web.assets import asset_address
 
@@ -38,7 +38,9 @@ _STATUSES = {
     401: "You have to sign in",
     403: "That is not for you",
     404: "There is nothing here",
+    405: "That is not done here",
     429: "Too many requests",
+    500: "Something is broken",
     507: "The disk is full",
 }
 
@@ -94,18 +96,30 @@ def refuse_page(error: EmbedhubError, request: Request) -> Response:
     if failure.status == 401:
         back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/login?next={quote(back, safe='')}", 303, HEADERS)
+    return error_page(failure, request.url.path)
+
+
+def error_page(failure: Failure, path: str) -> Response:
+    """An error as people see it.
+
+    Args:
+        failure: what went wrong.
+        path: where.
+    """
     shown = {
         "user": "",
         "can_write": False,
         "signed_in": False,
         "csrf": "",
-        "needs_token": True,
+        # Who looks is not known here.
+        "needs_token": False,
         "base": "",
-        "path": request.url.path,
+        "path": path,
+        "may_sign_in": failure.status in (403, 404),
         "title": _STATUSES.get(failure.status, "That did not work"),
         "message": failure.message,
     }
-    return _rendered("error.html", shown, failure.status, {"x-error-code": failure.code})
+    return _rendered("error.html", shown, failure.status, failure.headers | {"x-error-code": failure.code})
 
 
 def _rendered(template: str, context: dict[str, Any], status: int, headers: dict[str, str]) -> Response:

@@ -1,0 +1,1 @@
+"""Files that people send, embedded by processes of their own and hosted."""
