@@ -92,7 +92,7 @@ class Looked:
             "revision": self.revision,
             "commit": self.commit,
             "licence": words_of(self.head.get("license")),
-            "tags": tags_of(self.head, "dataset")[:_TAGS],
+            "tags": [tag for tag in tags_of(self.head, "dataset") if not tag.startswith("license:")][:_TAGS],
         }
 
 

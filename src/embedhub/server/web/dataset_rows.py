@@ -152,8 +152,9 @@ def column_of(name: str, told: dict[str, Any] | None) -> Column:
         return Column(name, words, (), "", nulls)
     low, high = numbers["min"], numbers["max"]
     unit = {"string_text": " characters", "list": " values"}.get(kind, "")
-    ends = f"{low:,}" if low == high else f"{_number(low)} to {_number(high)}"
-    return Column(name, words, _heights(histogram["hist"]), ends + unit, nulls)
+    ends = _number(low) if low == high else f"{_number(low)} to {_number(high)}"
+    bars = _heights(histogram["hist"]) if low != high else ()
+    return Column(name, words, bars, ends + unit, nulls)
 
 
 def _columns(
@@ -177,7 +178,8 @@ def _heights(counts: list[int]) -> tuple[float, ...]:
 
 
 def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    # A year has no comma.
+    return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def _json(value: Any) -> str:

@@ -41,6 +41,7 @@ def files(exchange: Exchange) -> Response:
             "address": base,
             "revision": revision,
             "tree": f"{base}/tree/{quote(revision, safe='')}",
+            "shown": f"{base}/blob/{quote(revision, safe='')}",
             "content": f"{base}/resolve/{quote(revision, safe='')}",
             "steps": [(step, quote("/".join(steps[: number + 1]))) for number, step in enumerate(steps)],
             "entries": [(entry, quote(entry.path), last.get(entry.path)) for entry in shown],

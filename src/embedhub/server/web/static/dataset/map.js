@@ -202,7 +202,7 @@ const search = asking(find("search"), (query) => ({
 });
 
 view.addEventListener("lasso", ({ detail }) => select(detail.map((point) => points.row(point))));
-view.addEventListener("pick", ({ detail }) => (detail === undefined ? undefined : select([points.row(detail)])));
+view.addEventListener("pick", ({ detail }) => detail !== null && select([points.row(detail)]));
 view.addEventListener("clear", unselect);
 clear.addEventListener("click", () => {
   unselect();
@@ -222,6 +222,7 @@ for (const radio of root.querySelectorAll("input[name=drag]")) {
 }
 onThemeChange(paint);
 
+state.textContent = "The map is coming…";
 await choose("pca");
 if (find("q").value.trim()) search.ask();
 root.dataset.ready = "yes";

@@ -25,7 +25,7 @@ export class Tip {
   #over(point) {
     clearTimeout(this.#timer);
     this.#point = point;
-    if (point === undefined) {
+    if (point === null) {
       this.#place.hidden = true;
       return;
     }

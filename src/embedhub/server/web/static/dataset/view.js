@@ -1,5 +1,5 @@
 // What of the plane is seen: moved, zoomed and drawn around by mouse, touch and keys. Knows no rows and no colours.
-// Tells by events on its own: `hover` and `pick` (a point or undefined), `lasso` (points), `clear`.
+// Tells by events on its own: `hover` and `pick` (a point or null), `lasso` (points), `clear`.
 
 import { painterFor } from "./painters.js";
 
@@ -9,6 +9,8 @@ const MOST_ZOOM = 400;
 const REACH = 10;
 const STEP = 60;
 const CLICK = 4;
+// So many rings are thin ones.
+const CROWD = 20;
 
 export class View extends EventTarget {
   #marks;
@@ -147,7 +149,8 @@ export class View extends EventTarget {
         context.stroke();
       }
     };
-    for (const { point, strong } of this.#rings) ring(point, size / 2 + (strong ? 7 : 4), strong ? 3 : 2);
+    const breadth = this.#rings.length > CROWD ? 1.25 : 2;
+    for (const { point, strong } of this.#rings) ring(point, size / 2 + (strong ? 7 : 1 + breadth), strong ? 3 : breadth);
     if (this.#hovered !== undefined) ring(this.#hovered, size / 2 + 3, 2);
     if (this.#line?.length > 1) {
       context.beginPath();
@@ -242,7 +245,7 @@ export class View extends EventTarget {
     this.redraw();
   }
 
-  #tell(name, detail) {
+  #tell(name, detail = null) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 }
