@@ -8,11 +8,13 @@ INFINITY := .venv-infinity
 DEMO := .demo
 GATE := .gate .venv-gate .venv-gate-older
 JAVASCRIPT := tests/server/javascript
+OLDER := .venv-clients/1.33.0 .venv-clients/0.36.2
 WEB := tests/web
+VENDORED := src/embedhub/server/web/static/vendor
 CHROMIUM := /usr/bin/chromium
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients test-web test-hub test-reference fuzz check format clean
+.PHONY: help demo serve web test test-clients test-web test-hub test-reference fuzz check format clean
 .PHONY: bench bench-full bench-memory bench-serve bench-serve-long bench-hub
 
 help: ## List the targets
@@ -51,14 +53,26 @@ $(CHROMIUM):
 demo: $(VENV)/installed ## Embed 13 questions, ask one, print the answers and the time each step took
 	@$(BIN)/python examples/demo.py $(DEMO)
 
+serve: $(VENV)/installed ## Run the server with everything that the site can do
+	@npm --version > /dev/null 2>&1 && $(MAKE) --no-print-directory web || echo "Without npm and its packages the site goes without embedding in the browser." >&2
+	$(BIN)/embedhub serve
+
+web: $(BIN)/python ## Fetch the scripts by others that the site runs (needs npm; 35 MB)
+	@$(BIN)/python web/vendor.py
+
 test: $(VENV)/installed-check ## Run the whole self-contained suite
 	@$(BIN)/python -c "from embedhub.config import DEFAULT_MODEL, settings; from embedhub.models import find_model; find_model(DEFAULT_MODEL, settings=settings())"
 	$(BIN)/python -m pytest -m "not reference and not clients and not web" -n 2 --dist loadfile
 
-test-clients: $(VENV)/installed-check $(JAVASCRIPT)/node_modules/installed ## Run clients written in JavaScript (needs Node and npm)
+$(OLDER:=/installed): .venv-clients/%/installed:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check huggingface_hub==$* hf_xet
+	@touch $@
+
+test-clients: $(VENV)/installed-check $(JAVASCRIPT)/node_modules/installed $(OLDER:=/installed) ## Run clients in JavaScript and older ones in Python (needs Node, npm, curl and git-lfs)
 	$(BIN)/python -m pytest -m clients
 
-test-web: $(CHROMIUM) $(VENV)/installed-check $(WEB)/node_modules/installed ## Look at the site in a browser (needs Chromium and npm)
+test-web: $(CHROMIUM) $(VENV)/installed-check $(WEB)/node_modules/installed web ## Look at the site in a browser (needs Chromium and npm)
 	@$(BIN)/python -c "from embedhub.config import DEFAULT_MODEL, settings; from embedhub.models import find_model; find_model(DEFAULT_MODEL, settings=settings())"
 	$(BIN)/python -m pytest tests/web
 
@@ -106,5 +120,5 @@ bench-hub: $(VENV)/installed-check ## Measure the Hub beside nginx and git's own
 	$(BIN)/python benchmarks/hub.py
 
 clean: ## Remove what the other targets made (models stay in EMBEDHUB_HOME)
-	rm -rf $(VENV) $(REFERENCE) $(INFINITY) $(DEMO) $(GATE) $(JAVASCRIPT)/node_modules $(WEB)/node_modules
+	rm -rf $(VENV) $(REFERENCE) $(INFINITY) $(DEMO) $(GATE) .venv-clients $(JAVASCRIPT)/node_modules $(WEB)/node_modules $(VENDORED)
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from embedhub.cli.app import app
 from embedhub.config import table
 from embedhub.models import SOURCES
 
@@ -47,14 +49,8 @@ def test_commands_are_real(page: str, command: str) -> None:
         assert set(words[1:]) <= set(targets)
         return
     # Reading the line goes wrong before the command runs, and --help stops it from running.
-    result = subprocess.run(
-        [sys.executable, "-m", "embedhub", *words[1:], "--help"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
+    result = CliRunner().invoke(app, [*words[1:], "--help"])
+    assert result.exit_code == 0, result.output
     options = [word.partition("=")[0] for word in words if word.startswith("-") and word != "-"]
     for option in options:
         assert re.search(rf"(^|[\s│]){re.escape(option)}(\s|$)", result.stdout), f"{option} is not an option"

@@ -38,7 +38,7 @@ def test_head(facts: CardFacts) -> None:
     assert said["size_categories"] == ["n<1K"]
     assert said["configs"][0]["data_files"] == [{"split": "train", "path": "data/train-*.parquet"}]
     assert {"embedhub", "embeddings", "sentence-similarity"} <= set(said["tags"])
-    assert said["embedhub"] == {"model": "example/fake", "dimensions": 8, "text_column": "text"}
+    assert said["embedhub"] == {"model": "example/fake", "dimensions": 8, "text_column": "text", "rows": 13}
 
 
 def test_body_tells_how_it_was_made(facts: CardFacts) -> None:

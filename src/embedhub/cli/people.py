@@ -11,9 +11,10 @@ from embedhub.cli.datasets import JsonOption
 from embedhub.config import settings
 
 if TYPE_CHECKING:
+    from embedhub.hub.database import Connections
     from embedhub.hub.organisations import Namespace, Organisations
 
-users = typer.Typer(help="Users of this machine's Hub: create, list.", no_args_is_help=True)
+users = typer.Typer(help="Users of this machine's Hub: create, list, password.", no_args_is_help=True)
 organisations = typer.Typer(help="Organisations of this machine's Hub: who belongs together.", no_args_is_help=True)
 
 FullName = Annotated[str, typer.Option("--fullname", help="For people to read.", show_default=False)]
@@ -51,6 +52,23 @@ def list_users(json: JsonOption = False) -> None:
     """List the users."""
     with _opened() as hub:
         _list([each for each in hub.namespaces() if not each.is_organisation], json)
+
+
+@users.command("password")
+def password(name: Annotated[str, typer.Argument(help="Whose password it is.", show_default=False)]) -> None:
+    """Give a user a password to sign in with on the site; it is asked for, or read from the standard input."""
+    import sys
+
+    from embedhub.cli.output import RESULTS
+    from embedhub.hub.passwords import Passwords
+
+    if sys.stdin.isatty():
+        chosen = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        chosen = sys.stdin.readline().rstrip("\r\n")
+    with _connected() as connections:
+        Passwords(connections).set(name, chosen)
+    RESULTS.print(f"{name} signs in with that password", markup=False)
 
 
 @organisations.command("create")
@@ -114,16 +132,23 @@ def list_organisations(
 
 
 @contextmanager
-def _opened() -> "Iterator[Organisations]":
+def _connected() -> "Iterator[Connections]":
     from embedhub.hub.accounts import DATABASE
     from embedhub.hub.database import Connections
-    from embedhub.hub.organisations import Organisations
 
     connections = Connections(settings().home / DATABASE)
     try:
-        yield Organisations(connections)
+        yield connections
     finally:
         connections.close()
+
+
+@contextmanager
+def _opened() -> "Iterator[Organisations]":
+    from embedhub.hub.organisations import Organisations
+
+    with _connected() as connections:
+        yield Organisations(connections)
 
 
 def _fields(namespace: "Namespace") -> dict[str, str]:

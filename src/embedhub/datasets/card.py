@@ -145,6 +145,7 @@ def _head(facts: CardFacts, before: dict[str, Any]) -> dict[str, Any]:
             "model": facts.provenance.model,
             "dimensions": facts.provenance.dimensions,
             "text_column": facts.text_column,
+            "rows": facts.rows,
         },
     }
 

@@ -71,6 +71,18 @@ class Table:
             with _errors(self.files[place]), pq.ParquetFile(self.files[place]) as file:
                 yield file.read_row_group(group)
 
+    def column(self, name: str) -> Any:
+        """One column of all rows as a pyarrow ChunkedArray; the others are not read.
+
+        Raises:
+            DatasetError: a file is broken.
+        """
+        parts = []
+        for path in self.files:
+            with _errors(path), pq.ParquetFile(path) as file:
+                parts.append(file.read([name]).column(name))
+        return pa.chunked_array([chunk for part in parts for chunk in part.chunks], self.schema.field(name).type)
+
     def features(self) -> list[dict[str, Any]]:
         """What the columns hold, in the words of the library `datasets`."""
         return [

@@ -61,6 +61,13 @@ def read_card(readme: str) -> dict[str, Any]:
     return plain
 
 
+def card_body(readme: str) -> str:
+    """What stands behind the head of a README.md: for people, in Markdown."""
+    text = readme.lstrip("\ufeff")
+    head = _HEAD.match(text)
+    return text if head is None else text[head.end() :]
+
+
 def tags_of(card: Mapping[str, Any], kind: str) -> list[str]:
     """What a repository is found by: its own tags, and those that other fields stand for, each once."""
     found = list(_words(card.get("tags")))

@@ -126,6 +126,8 @@ _STEPS: tuple[tuple[str, ...], ...] = (
             token_days REAL
         ) STRICT, WITHOUT ROWID""",
     ),
+    # What scrypt makes of a user's password; empty without one.
+    ("ALTER TABLE users ADD COLUMN password TEXT NOT NULL DEFAULT ''",),
 )
 
 

@@ -24,6 +24,12 @@ _MOST_OF_AN_ADDRESS = 10
 # No vowels, so that no words, and nothing that is read as something else. 20 to the 8th is guessed by nobody in time.
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 
+_LENGTH = 8
+_LONGEST_TYPED = 40
+
+# In place of a scope.
+_DENIED = "denied"
+
 
 class Progress(StrEnum):
     """How far a client's wait is, in the words of OAuth."""
@@ -31,6 +37,7 @@ class Progress(StrEnum):
     PENDING = "authorization_pending"
     TOO_SOON = "slow_down"
     EXPIRED = "expired_token"
+    DENIED = "access_denied"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,7 @@ class Devices:
         """
         now = time.time()
         secret = secrets.token_urlsafe(32)
-        code = "".join(secrets.choice(_LETTERS) for _ in range(8))
+        code = "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
         code = f"{code[:4]}-{code[4:]}"
         with self._connections.write() as database:
             database.execute("DELETE FROM devices WHERE expires_at <= ?", (now,))
@@ -87,15 +94,37 @@ class Devices:
             raise AccountError(f"{user.name} is an organisation; tokens are of its members (`embedhub org add`)")
         if days is not None and not 0 < days < 1_000_000:
             raise AccountError(f"a token cannot expire in {days:g} days")
-        letters = "".join(letter for letter in code.upper() if letter in _LETTERS)
         with self._connections.write() as database:
             found = database.execute(
                 "UPDATE devices SET user = ?, scope = ?, token_days = ?"
-                " WHERE code = ? AND user = '' AND expires_at > ?",
-                (user.name, scope, days, f"{letters[:4]}-{letters[4:]}", time.time()),
+                " WHERE code = ? AND scope = '' AND expires_at > ?",
+                (user.name, scope, days, read_code(code), time.time()),
             )
             if not found.rowcount:
-                raise AccountError(f"no client waits with the code {code!r:.40}; it may have expired: begin again")
+                raise _nobody_waits(code)
+
+    def deny(self, code: str) -> None:
+        """Say that a client is to get nothing.
+
+        Raises:
+            AccountError: no client waits with that code.
+        """
+        with self._connections.write() as database:
+            found = database.execute(
+                "UPDATE devices SET scope = ? WHERE code = ? AND scope = '' AND expires_at > ?",
+                (_DENIED, read_code(code), time.time()),
+            )
+            if not found.rowcount:
+                raise _nobody_waits(code)
+
+    def waiting(self, code: str) -> str | None:
+        """The address of the client that waits with a code; None if none does."""
+        with self._connections.read() as database:
+            row = database.execute(
+                "SELECT address FROM devices WHERE code = ? AND scope = '' AND expires_at > ?",
+                (read_code(code), time.time()),
+            ).fetchone()
+        return None if row is None else str(row[0])
 
     def ask(self, secret: str) -> Approval | Progress:
         """What became of a client. One that was approved is told so once.
@@ -116,11 +145,25 @@ class Devices:
             # Clocks of both sides differ a little.
             if now - asked_at < INTERVAL_SECONDS * 0.8:
                 return Progress.TOO_SOON
+            if scope == _DENIED:
+                database.execute("DELETE FROM devices WHERE sha256 = ?", (_hash(secret),))
+                return Progress.DENIED
             if user:
                 database.execute("DELETE FROM devices WHERE sha256 = ?", (_hash(secret),))
                 return Approval(user, scope, days)
             database.execute("UPDATE devices SET asked_at = ? WHERE sha256 = ?", (now, _hash(secret)))
             return Progress.PENDING
+
+
+def read_code(text: str) -> str:
+    """A code as it is kept, however it was typed; empty if that is none."""
+    letters = "".join(letter for letter in text[:_LONGEST_TYPED].upper() if letter not in " -")
+    is_code = len(letters) == _LENGTH and all(letter in _LETTERS for letter in letters)
+    return f"{letters[:4]}-{letters[4:]}" if is_code else ""
+
+
+def _nobody_waits(code: str) -> AccountError:
+    return AccountError(f"no client waits with the code {code!r:.40}; it may have expired: begin again")
 
 
 def _hash(secret: str) -> bytes:

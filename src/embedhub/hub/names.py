@@ -18,9 +18,9 @@ _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 
 # First parts of addresses that have another meaning.
 _RESERVED = """
-    admin api cas datasets decode docs embed embed_all embeddings health healthz hf-inference hub info jobs kernels lfs
-    login logout metrics models new oauth organizations ping pipeline predict rerank search settings similarity spaces
-    static tokenize tokens users v1 v2 web
+    admin api cas datasets decode device docs embed embed_all embeddings health healthz hf-inference hub info jobs
+    kernels lfs login logout metrics models new oauth organizations ping pipeline playground predict rerank search
+    settings similarity spaces static tokenize tokens users v1 v2 web
 """
 
 RESERVED = frozenset(_RESERVED.split())

@@ -5,17 +5,18 @@ which large files the repository holds. What this prints is shown to whoever pus
 somebody came to be allowed what they are. Imports little, because it starts anew for each push.
 """
 
-import contextlib
 import json
 import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from embedhub.errors import EmbedhubError
+from embedhub.hub.database import Connections
+from embedhub.hub.holdings import Holdings
 from embedhub.hub.names import check_path, check_reference
 from embedhub.hub.pointers import LONGEST_POINTER, Pointer, read_pointer
 from embedhub.hub.pull_requests import number_of, why_not
@@ -29,8 +30,6 @@ _NOTHING = "0" * 40
 # Reasons shown of one push, and references moved by one.
 _SHOWN = 20
 _MOST_REFERENCES = 1000
-
-_BUSY_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +75,16 @@ def main() -> int:
     """Read the moves from standard input; 0 lets them happen, 1 none of them."""
     push = Push(**json.loads(sys.argv[1]))
     moves = [Move(*line.split(" ", 2)) for line in sys.stdin.read().splitlines()]
+    connections = Connections(Path(push.database))
     try:
-        # The file is there: the server has it open.
-        uri = f"{Path(push.database).as_uri()}?mode=rw"
-        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)) as database:
-            reasons = refused_moves(database, push, moves) or refused_objects(database, push.repository, moves)
-    except (OSError, sqlite3.Error, subprocess.SubprocessError) as error:
+        if not connections.path.is_file():
+            raise FileNotFoundError(f"{connections.path} is gone")
+        with connections.read() as database:
+            reasons = refused_moves(database, push, moves)
+        reasons = reasons or refused_objects(Holdings(connections), push.repository, moves)
+    except (OSError, sqlite3.Error, subprocess.SubprocessError, EmbedhubError) as error:
         reasons = [f"the push could not be checked ({error})"]
+    connections.close()
     shown = reasons[:_SHOWN] + ([f"{len(reasons) - _SHOWN} more reasons"] if len(reasons) > _SHOWN else [])
     sys.stderr.buffer.writelines(f"refused: {reason}\n".encode(errors="replace") for reason in shown)
     return 1 if reasons else 0
@@ -138,7 +140,7 @@ def _refused_kinds(moves: list[Move]) -> list[str]:
     ]
 
 
-def refused_objects(database: sqlite3.Connection, repository: str, moves: list[Move]) -> list[str]:
+def refused_objects(holdings: Holdings, repository: str, moves: list[Move]) -> list[str]:
     """What is wrong with the objects that a push brings; empty if nothing is."""
     reasons: list[str] = []
     names: dict[str, str] = {}
@@ -148,22 +150,16 @@ def refused_objects(database: sqlite3.Connection, repository: str, moves: list[M
             reasons += _refused_file(new)
         if new.kind == "tree" or (new.kind == "blob" and new.size <= LONGEST_POINTER):
             wanted.append(new)
+    pointers: list[tuple[str, Pointer]] = []
     for new, content in _contents(wanted):
         if new.kind == "tree":
             reasons += filter(None, (_refused_name(name, new.path, names) for name in _names(content)))
-            continue
-        pointer = read_pointer(content)
-        if pointer is not None:
-            reasons += _refused_pointer(pointer, new.path, lambda sha256: held_size(database, repository, sha256))
+        elif (pointer := read_pointer(content)) is not None:
+            pointers.append((new.path, pointer))
+    # All at once: from now on they are not garbage, whatever else refers to them.
+    held = holdings.renew(repository, (pointer.sha256 for _, pointer in pointers)) if pointers else {}
+    reasons += filter(None, (_refused_pointer(path, pointer, held.get(pointer.sha256)) for path, pointer in pointers))
     return reasons
-
-
-def held_size(database: sqlite3.Connection, repository: str, sha256: str) -> int | None:
-    """Size in bytes of a large file that a repository holds; None: it does not."""
-    row = database.execute(
-        "SELECT size FROM links WHERE repository = ? AND sha256 = ?", (repository, sha256)
-    ).fetchone()
-    return None if row is None else int(row[0])
 
 
 def _refused_file(new: _New) -> list[str]:
@@ -192,16 +188,16 @@ def _refused_name(name: bytes, folder: str, known: dict[str, str]) -> str:
     return f"{known[text]} (in {folder or 'the top folder'})" if known[text] else ""
 
 
-def _refused_pointer(pointer: Pointer, path: str, size_of: Callable[[str], int | None]) -> list[str]:
-    size = size_of(pointer.sha256)
+def _refused_pointer(path: str, pointer: Pointer, size: int | None) -> str:
+    """Why a pointer may not be kept, given the size of the large file that the repository holds."""
     if size is None:
-        return [
+        return (
             f"LFS pointer pointed to a file that does not exist: {path} ({pointer.sha256}); "
             "`git lfs push --all` sends it, with git-lfs installed for this repository (`git lfs install`)"
-        ]
+        )
     if size != pointer.size:
-        return [f"{path}: the pointer says {pointer.size} bytes, the large file has {size}"]
-    return []
+        return f"{path}: the pointer says {pointer.size} bytes, the large file has {size}"
+    return ""
 
 
 # -- git

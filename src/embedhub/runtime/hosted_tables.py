@@ -74,10 +74,7 @@ class HostedTables:
 
     def statistics(self, repository: Repository, commit: str, config: str, split: str) -> dict[str, Any]:
         """A split's statistics, made once a commit; errors as of `open`."""
-        root = self._derived.files(repository, commit, dataset_files)
-        # Of the files and not of the names, so that nobody's inventions leave a trace.
-        paths = _chosen(_splits(root, repository), config, split, repository)
-        key = hashlib.sha256(json.dumps(paths).encode()).hexdigest()[:16]
+        root, name = self._statistics_file(repository, commit, config, split)
 
         def write(place: Path) -> None:
             with _named(root, repository):
@@ -85,8 +82,20 @@ class HostedTables:
             with whole_file(place) as file:
                 file.write(json.dumps(made).encode())
 
-        made: dict[str, Any] = json.loads(self._kept(repository, commit, f"statistics-{key}.json", write).read_bytes())
+        made: dict[str, Any] = json.loads(self._kept(repository, commit, name, write).read_bytes())
         return made
+
+    def has_statistics(self, repository: Repository, commit: str, config: str, split: str) -> bool:
+        """Whether a split's statistics are made already; errors as of `open`."""
+        _, name = self._statistics_file(repository, commit, config, split)
+        return (self._derived.folder(repository, commit) / _TABLES / name).is_file()
+
+    def _statistics_file(self, repository: Repository, commit: str, config: str, split: str) -> tuple[Path, str]:
+        """The folder of the commit's files, and the name under which a split's statistics are kept."""
+        root = self._derived.files(repository, commit, dataset_files)
+        # Of the files and not of the names, so that nobody's inventions leave a trace.
+        paths = _chosen(_splits(root, repository), config, split, repository)
+        return root, f"statistics-{hashlib.sha256(json.dumps(paths).encode()).hexdigest()[:16]}.json"
 
     def _parquet(self, repository: Repository, commit: str, root: Path, path: str) -> Path:
         if path.endswith(".parquet"):

@@ -14,6 +14,7 @@ from embedhub.hub.derived import Derived
 from embedhub.hub.hosting import Hub
 from embedhub.runtime.finding import Sources
 from embedhub.runtime.hosted import HostedDatasets
+from embedhub.runtime.hosted_maps import HostedMaps
 from embedhub.runtime.hosted_models import HostedModels, ModelsOf
 from embedhub.runtime.hosted_tables import HostedTables
 from embedhub.runtime.jobs.runner import JobRunner
@@ -27,7 +28,7 @@ from embedhub.server.dialects.openai.cl100k import vocabulary
 from embedhub.server.dialects.openai.routes import ENDPOINTS as OPENAI
 from embedhub.server.dialects.tei.routes import ENDPOINTS as TEI
 from embedhub.server.endpoint import as_route
-from embedhub.server.hub.exchange import HubApp, actor_of
+from embedhub.server.hub.layer import HubApp, actor_of
 from embedhub.server.hub.routes import ROUTES as HUB
 from embedhub.server.limits import Bodies
 from embedhub.server.metrics import RequestMetrics, ServiceMetrics
@@ -64,6 +65,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
     hub = Hub(config.home)
     derived = Derived(hub, config.derived_mb << 20)
     hosted = HostedDatasets(derived, config)
+    maps = HostedMaps(derived)
     hosted_models = HostedModels(hub, derived, config)
     runner = JobRunner(Jobs(hub, config), hub, config)
     service = Service(config, models, sources=Sources(find=hosted_models.find))
@@ -93,6 +95,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
             saving.cancel()
             await gate.quota.save()
             hosted.close()
+            maps.close()
             await service.close()
             gate.close()
             hub.close()
@@ -113,6 +116,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
                 services=services,
                 hosted=hosted,
                 tables=HostedTables(derived),
+                maps=maps,
                 runner=runner,
                 gate=gate,
                 config=config,

@@ -15,6 +15,7 @@ from embedhub.errors import ForbiddenError, HubDatabaseError, UnauthorizedError
 from embedhub.hub.accounts import DATABASE, SCOPES, Account, Accounts, token_hash
 from embedhub.hub.signing import Signer
 from embedhub.hub.usage import Usage
+from embedhub.server.attempts import Attempts
 from embedhub.server.origins import host_name, is_allowed, is_loopback
 from embedhub.server.quota import Quota
 from embedhub.server.sessions import PROOF_HEADER, Sessions
@@ -75,6 +76,7 @@ class Gate:
         self._by_id: dict[int, Account] = {}
         self._signer: Signer | None = None
         self.sessions = Sessions(self._get_signer)
+        self.attempts = Attempts()
         self.quota = Quota(config, Usage(config.home / DATABASE))
         self._look()
 
@@ -163,6 +165,9 @@ class Gate:
 
     def _session(self, headers: Mapping[str, str]) -> tuple[str, Account] | None:
         found = self.sessions.read(headers.get("cookie", "")) if self._has_tokens else None
+        if found is not None and found[1] not in self._by_id:
+            # Made a moment ago, when somebody signed in with a password.
+            self._refresh(at_once=True)
         account = self._by_id.get(found[1]) if found is not None else None
         if found is None or account is None or account.revoked_at is not None or account.expired():
             return None

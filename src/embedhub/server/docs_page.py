@@ -1,4 +1,4 @@
-"""Pages for people: the API's document as HTML, and the first page.
+"""The API's document as a page for people.
 
 Pure. Everything is in the page itself: it works without a network, without scripts, in the dark and in print.
 """
@@ -7,7 +7,6 @@ import json
 from html import escape
 from typing import Any
 
-from embedhub import __version__
 from embedhub.server.examples import Schema, example_of
 
 # Of the server in what is shown; whoever sends the page puts the one there under which he was asked.
@@ -17,6 +16,8 @@ _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --link: light-dark(#0a58ca, #79b8ff); }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
 a { color: var(--link); }
+header { display: flex; gap: 1.2rem; padding-bottom: .6rem; border-bottom: 1px solid var(--line); }
+header a { color: inherit; text-decoration: none; }
 h1 { margin-bottom: 0; }
 h2 { border-bottom: 1px solid var(--line); margin-top: 3rem; }
 code, pre { font: 14px/1.45 ui-monospace, monospace; }
@@ -29,17 +30,11 @@ th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0;
 nav ul { columns: 2 20rem; padding-left: 1rem; }
 """
 
-
-def landing_page() -> bytes:
-    """The first page."""
-    return _page(
-        "embedhub",
-        f"<h1>embedhub</h1><p>Version {escape(__version__)}. Vectors of texts, over the APIs of Hugging Face, OpenAI, "
-        "text-embeddings-inference, Cohere and Jina.</p>"
-        '<ul><li><a href="/docs">What can be asked</a>, with examples</li>'
-        '<li><a href="/openapi.json">the same for machines</a> (OpenAPI 3.1)</li>'
-        '<li><a href="/health">Is it well?</a></li><li><a href="/metrics">Numbers</a> (Prometheus)</li></ul>',
-    )
+# The same ways as on every page of the site.
+_HEADER = (
+    '<header><a href="/"><b>embedhub</b></a> <a href="/playground">Playground</a> <a href="/datasets">Datasets</a> '
+    '<a href="/models">Models</a></header>'
+)
 
 
 def docs_page(document: dict[str, Any]) -> bytes:
@@ -75,7 +70,7 @@ def _page(title: str, body: str) -> bytes:
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style><body>{body}</body></html>"
+        f"<title>{escape(title)}</title><style>{_STYLE}</style><body>{_HEADER}{body}</body></html>"
     ).encode()
 
 

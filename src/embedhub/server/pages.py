@@ -14,7 +14,7 @@ import orjson
 
 from embedhub import __version__
 from embedhub.server import metrics
-from embedhub.server.docs_page import ADDRESS, docs_page, landing_page
+from embedhub.server.docs_page import ADDRESS, docs_page
 from embedhub.server.endpoint import Call, Endpoint, Reply
 from embedhub.server.errors import Failure
 from embedhub.server.openapi import document
@@ -58,11 +58,9 @@ async def health(call: Call) -> Reply:
 
 
 async def landing(call: Call) -> Reply:
-    """A page for people, JSON for others."""
-    headers = {"vary": "accept"}
-    if "text/html" in call.headers.get("accept", ""):
-        return Reply(landing_page(), content_type=HTML, headers=_PAGE_HEADERS | headers)
-    return Reply(msgspec.json.encode(Landing("embedhub", __version__, "/docs", "/openapi.json")), headers=headers)
+    """What this is, in JSON; the site is for people."""
+    body = msgspec.json.encode(Landing("embedhub", __version__, "/docs", "/openapi.json"))
+    return Reply(body, headers={"vary": "accept"})
 
 
 def address(headers: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from embedhub.server.limits import SLOWEST_BYTES_A_SECOND
-from embedhub.server.sendfile import CONNECTION, CYCLE
+from embedhub.server.sendfile import CONNECTION, Connection
 
 # What nginx and Apache allow in all, give or take; tokens and trace headers are far shorter.
 _HEAD_BYTES = 64 << 10
@@ -124,11 +124,10 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        self.scope[CONNECTION] = self  # type: ignore[literal-required]
         if not self.parser.should_upgrade():
             super().on_headers_complete()
-            # The connection's own is the last one that arrived, which another may be answered before.
-            self.scope[CYCLE] = self.cycle  # type: ignore[literal-required]
+            connection = Connection(self.transport, self.cycle, self.patience)
+            self.scope[CONNECTION] = connection  # type: ignore[literal-required]
 
     def on_message_complete(self) -> None:
         """Its body is whole."""

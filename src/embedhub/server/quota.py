@@ -155,10 +155,10 @@ class Quota:
 
 
 def _consumer(account: Account | None, address: str) -> str:
-    return f"token {account.id}" if account is not None else f"address {_network(address)}"
+    return f"token {account.id}" if account is not None else f"address {network_of(address)}"
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """The address; of IPv6 the network, because one customer has all addresses of it."""
     if ":" not in address:
         return address

@@ -9,7 +9,8 @@ import os
 import socket
 from asyncio import Transport
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, TypeGuard
+from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 # Sent in one go by a thread, before others have their turn.
 _BURST_BYTES = 8 << 20
@@ -17,15 +18,19 @@ _CALL_BYTES = 1 << 20
 
 _THREADS = ThreadPoolExecutor(8, "download")
 
-# Of a request: its connection, and uvicorn's own record of its answer, which counts what was sent.
 CONNECTION = "embedhub.connection"
-CYCLE = "embedhub.cycle"
 
 
-class Connection(Protocol):
-    """What is needed of one: its transport, and for how many seconds its client may not read."""
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What is needed of one: its transport, the answer to one request, and how many seconds its client may not read.
+
+    The answer is the request's own and not the one that uvicorn's protocol is at: a client may ask for more before it
+    has the last byte.
+    """
 
     transport: Any
+    cycle: Any
     patience: float
 
 

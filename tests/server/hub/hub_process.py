@@ -55,6 +55,11 @@ class HubProcess:
                 os.kill(self.pid, 0)
                 time.sleep(0.001)
 
+    def restart(self) -> None:
+        """Kill it, and start it again at once."""
+        self.kill()
+        self.start()
+
 
 @contextmanager
 def hub_process(home: Path, **variables: str) -> Iterator[HubProcess]:

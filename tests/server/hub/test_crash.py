@@ -17,7 +17,11 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.server.hub.hosts import Hosted, beside, hosted, large, sha256_of, small
+from tests.server.processes import running
 
+from embedhub.hub.access import Actor
+from embedhub.hub.hosting import Hub
+from embedhub.hub.names import Kind
 from embedhub.hub.repositories import Repository
 
 KILLS = int(os.environ.get("EMBEDHUB_KILLS", "8"))
@@ -96,8 +100,7 @@ def test_killed_at_random_while_many_write(hosted_hub: Hosted) -> None:
     try:
         for _ in range(KILLS):
             time.sleep(chance.uniform(0.05, 0.35))
-            hosted_hub.process.kill()
-            hosted_hub.process.start()
+            hosted_hub.process.restart()
         # Everybody gets through in the end.
         done = [len(writer.acknowledged) for writer in writers]
         deadline = time.monotonic() + 30
@@ -134,7 +137,7 @@ def test_killed_at_each_of_many_moments(
     lasts = time.monotonic() - started
     rounds = max(4, KILLS // 2)
     for number in range(rounds):
-        timer = threading.Timer(lasts * 1.2 * number / rounds, hosted_hub.process.kill)
+        timer = threading.Timer(lasts * 1.2 * number / rounds, hosted_hub.process.restart)
         repository = hosted_hub.new()
         timer.start()
         try:
@@ -142,7 +145,6 @@ def test_killed_at_each_of_many_moments(
         except httpx.TransportError:
             answer = None
         timer.join()
-        hosted_hub.process.start()
         with hosted_hub.hub.open(repository) as git:
             head = git.resolve("main")
         if answer is not None:
@@ -179,20 +181,22 @@ def test_killed_while_the_real_client_uploads_by_xet(hosted_hub: Hosted, tmp_pat
     assert client.stdout is not None
     chance = random.Random(KILLS)
     acknowledged: list[tuple[str, str, str]] = []
+    timers: list[threading.Timer] = []
     try:
         for line in client.stdout:
             word, *rest = line.split()
             if word == "begin":
                 # The client goes on at once; the kill comes somewhere in its upload.
-                threading.Timer(chance.uniform(0, 0.3), hosted_hub.process.kill).start()
-                time.sleep(0.35)
-                hosted_hub.process.start()
+                timers.append(threading.Timer(chance.uniform(0, 0.3), hosted_hub.process.restart))
+                timers[-1].start()
             elif word == "done":
                 commit, path, sha256 = rest
                 acknowledged.append((commit, path, sha256))
     finally:
         client.kill()
         _, told = client.communicate()
+        for timer in timers:
+            timer.join()
     assert client.returncode == 0 or acknowledged, told
     assert len(acknowledged) == max(2, KILLS // 3), told
     with hosted_hub.hub.open(repository) as git:
@@ -201,6 +205,49 @@ def test_killed_while_the_real_client_uploads_by_xet(hosted_hub: Hosted, tmp_pat
             assert pointer is not None
             assert pointer.sha256 == sha256
             assert hosted_hub.hub.blobs.verify(sha256)
+    assert hosted_hub.damage() == []
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_killed_while_git_pushes(hosted_hub: Hosted, tmp_path: Path) -> None:
+    repository = hosted_hub.new()
+    surroundings = os.environ | {"GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_GLOBAL": os.devnull, "LC_ALL": "C"}
+    clone = tmp_path / "clone"
+    remote = hosted_hub.address.replace("://", f"://alice:{hosted_hub.tokens['alice']}@")
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        named = ["-c", "user.name=alice", "-c", "user.email=alice@example.org", "-C", str(clone)]
+        return subprocess.run(
+            ["git", *named, *words], env=surroundings, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    clone.mkdir()
+    assert git("clone", "-q", f"{remote}/datasets/{repository.id}", ".").returncode == 0
+    chance = random.Random(KILLS)
+    started = time.monotonic()
+    lasts = 0.0
+    acknowledged = []
+    for number in range(max(4, KILLS // 2)):
+        (clone / f"{number}.txt").write_bytes(chance.randbytes(300_000))
+        assert git("add", ".").returncode == 0
+        assert git("commit", "-q", "-m", f"{number}").returncode == 0
+        started = time.monotonic()
+        timer = threading.Timer(chance.uniform(0.1, 1.0) * lasts, hosted_hub.process.restart)
+        if number:
+            timer.start()
+        pushed = git("push", "-q", "origin", "HEAD")
+        lasts = lasts or time.monotonic() - started
+        if number:
+            timer.join()
+        head = git("rev-parse", "HEAD").stdout.strip()
+        if pushed.returncode:
+            again = git("push", "-q", "origin", "HEAD")
+            assert again.returncode == 0, again.stderr
+        acknowledged.append(head)
+        with hosted_hub.hub.open(repository) as opened:
+            assert opened.resolve("main") == head
+    with hosted_hub.hub.open(repository) as opened:
+        assert {each.id for each in opened.log("main")} >= set(acknowledged)
     assert hosted_hub.damage() == []
 
 
@@ -344,3 +391,15 @@ def test_a_full_disk_is_told_and_harms_nothing(small_disk: Path) -> None:
         assert full.client.put(place, content=content).status_code == 200
         assert full.commit(repository, large("late.bin", content)).status_code == 200
         assert full.damage() == []
+
+
+def test_the_server_clears_its_way_when_it_starts(tmp_path: Path, tiny_folder: Path) -> None:
+    hub = Hub(tmp_path / "home")
+    hub.organisations.ensure_user("alice")
+    repository = hub.create(Actor("alice", "write"), Kind.DATASET, "alice/data")
+    lock = hub.repositories.folder(repository) / "refs" / "heads" / "main.lock"
+    lock.touch()
+    hub.close()
+    with running(tmp_path, tiny_folder) as server:
+        assert not lock.exists()
+        assert "cleared away 1 things" in server.told()

@@ -22,7 +22,7 @@ from embedhub.hub.hosting import Hub
 from embedhub.hub.names import Kind
 from embedhub.hub.repositories import Repository
 from embedhub.server.auth import Gate
-from embedhub.server.hub.exchange import HubApp
+from embedhub.server.hub.layer import HubApp
 from embedhub.server.hub.routes import ROUTES
 from embedhub.server.web.layout import refuse_page
 
@@ -271,12 +271,16 @@ def test_other_branches_may_be_moved_back(place: Place, tmp_path: Path) -> None:
 def test_a_pointer_to_a_file_that_is_held_is_let_in(place: Place, tmp_path: Path) -> None:
     repository, other = place.make(), place.make()
     place.hub.holdings.link(repository.uuid, [("c" * 64, 12)])
+    with place.hub.connections.write() as database:
+        database.execute("UPDATE links SET linked_at = 0")
     cloned = clone(place.url(repository), tmp_path / "c")
     cloned.commit({"x.parquet": POINTER.format("c" * 64, 12)})
     # To know the checksum of somebody's file does not open it to another repository.
     assert "does not exist" in refusal(cloned("push", place.url(other), "main:new", check=False))
     cloned("push", "origin", "main")
     assert place.head(repository) == cloned.head()
+    # Whoever removes what nothing refers to may not have seen this push.
+    assert not place.hub.holdings.older_than(repository.uuid, 3600)
     cloned.commit({"y.parquet": POINTER.format("c" * 64, 13)})
     assert "the pointer says 13 bytes" in refusal(cloned("push", "origin", "main", check=False))
 
@@ -482,9 +486,10 @@ def test_without_git_all_else_works(offline: Settings, monkeypatch: pytest.Monke
         nothing_else,
         routes=ROUTES,
         hub=hub,
-        services=NONE,
+        services=lambda identity: NONE,
         hosted=NONE,
         tables=NONE,
+        maps=NONE,
         runner=NONE,
         gate=gate,
         config=offline,

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,6 +87,7 @@ load_dataset("alice/my_embeddings")["train"].to_pandas().to_csv(sys.argv[1], ind
     assert hits_of(client, matrix) == HITS
 
 
+@pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed (apt-get install git-lfs)")
 def test_the_same_by_git_and_git_lfs(client: User, table: Path) -> None:
     client.hf("repos", "create", "by_git", "--type", "dataset")
     address = client.server.address.replace("http://", f"http://alice:{client.token}@")

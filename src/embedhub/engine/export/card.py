@@ -79,11 +79,16 @@ def _facts(spec: ModelSpec) -> str:
     return f"{' '.join(spec.architecture.split())}; {gives}; reads {spec.max_tokens} tokens.\n"
 
 
+def javascript_pooling(spec: ModelSpec) -> str | None:
+    """What Transformers.js has to be told so that it gives an embedding model's vectors; None if it cannot."""
+    return None if spec.dense else _POOLING.get(spec.pooling)
+
+
 def _snippet(spec: ModelSpec, name: str) -> str:
     if spec.kind == "classifier":
         return _CLASSIFIER.substitute(name=name, activation=spec.activation)
-    pooling = _POOLING.get(spec.pooling)
-    if pooling is None or spec.dense:
+    pooling = javascript_pooling(spec)
+    if pooling is None:
         behind = "a dense layer" if spec.dense else f"pooling {'+'.join(spec.pooling)}"
         return _UNLIKE.substitute(pooling=behind)
     return _EMBEDDING.substitute(name=name, pooling=json.dumps(pooling), normalize=json.dumps(spec.normalize))

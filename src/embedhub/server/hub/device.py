@@ -1,11 +1,9 @@
-"""`hf auth login` without a token: a client shows a code, somebody on the server's machine says whose it is.
+"""`hf auth login` without a token: a client shows a code, somebody says whose it is, on a page or on the machine.
 
 Source: RFC 8628; errors are those of OAuth, not the Hub's.
 """
 
-import re
-
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from embedhub.hub.accounts import DATABASE, Accounts
 from embedhub.hub.devices import EXPIRES_SECONDS, INTERVAL_SECONDS, Devices, Progress
@@ -13,7 +11,6 @@ from embedhub.server.hub.exchange import Exchange, answer
 from embedhub.server.hub.routing import HubRoute
 
 _GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-_CODE = re.compile(r"[A-Z]{4}-[A-Z]{4}")
 
 # What somebody who looks at their tokens sees.
 _TOKEN_NAME = "hf auth login"
@@ -61,17 +58,6 @@ def token(exchange: Exchange) -> Response:
     return answer(told, _UNCACHED)
 
 
-def page(exchange: Exchange) -> Response:
-    """How a code is approved, for whoever follows the address that the client shows."""
-    code = exchange.query.get("user_code", "")
-    shown = code if _CODE.fullmatch(code) else "CODE"
-    return PlainTextResponse(
-        "A program asks for a token of this server.\n\nIf it is yours, say so on the machine on which the server "
-        f"runs:\n\n    embedhub token approve {shown} --user NAME\n\nThe program goes on by itself.\n",
-        headers=_UNCACHED,
-    )
-
-
 def _refused(error: str, description: str) -> Response:
     return answer({"error": error, "error_description": description}, _UNCACHED, 400)
 
@@ -79,5 +65,4 @@ def _refused(error: str, description: str) -> Response:
 ROUTES = (
     HubRoute("POST", "/oauth/device", begin, scope="public"),
     HubRoute("POST", "/oauth/token", token, scope="public"),
-    HubRoute("GET", "/device", page, scope="public"),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from embedhub.server.sendfile import CONNECTION, CYCLE, Connection, has_sendfile, send_file
+from embedhub.server.sendfile import CONNECTION, Connection, has_sendfile, send_file
 
 _PIECE_BYTES = 256 << 10
 
@@ -44,7 +44,7 @@ class FilePart(Response):
                     while (await receive())["type"] != "http.disconnect":
                         pass
                     return
-                scope[CYCLE].expected_content_length -= sent
+                connection.cycle.expected_content_length -= sent
             else:
                 await self._in_pieces(send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -92,7 +92,7 @@ def _asked(exchange: Exchange) -> tuple[list[str], bool]:
 
 
 def _told(git: GitReader, commit: str, entries: list[Entry], *, expand: bool) -> list[dict[str, Any]]:
-    page = [_entry(entry) for entry in entries]
+    page = [told_of(entry) for entry in entries]
     if expand and page:
         most_commits = min(_MOST_COMMITS, max(1, _MOST_LOOKS // len(page)))
         last = git.last_commits(commit, [entry.path for entry in entries], most_commits)
@@ -104,7 +104,8 @@ def _told(git: GitReader, commit: str, entries: list[Entry], *, expand: bool) ->
     return page
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
+def told_of(entry: Entry) -> dict[str, Any]:
+    """What is told of a file or a folder."""
     if entry.is_folder:
         return {"type": "directory", "oid": entry.oid, "size": 0, "path": entry.path}
     told: dict[str, Any] = {"type": "file", "oid": entry.oid, "size": entry.size, "path": entry.path}

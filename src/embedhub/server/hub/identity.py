@@ -86,6 +86,9 @@ def _fields(metadata: dict[str, Any]) -> list[str]:
         value = metadata.get(name)
         if value is not None and not isinstance(value, str | list):
             problems.append(f'"{name}" must be a string')
+    index = metadata.get("model-index")
+    if index is not None and not (isinstance(index, list) and all(isinstance(each, dict) for each in index)):
+        problems.append('"model-index" must be an array of objects')
     tags = metadata.get("tags")
     if tags is not None and not (isinstance(tags, list) and all(isinstance(tag, str | int | float) for tag in tags)):
         problems.append('"tags" must be an array of strings')

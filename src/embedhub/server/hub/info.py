@@ -6,7 +6,7 @@ from typing import Any
 from starlette.responses import Response
 
 from embedhub.errors import RepositoryNotFoundError, RequestError
-from embedhub.hub.access import Action, allowed
+from embedhub.hub.access import Action, allowed, repository_not_found
 from embedhub.hub.names import Kind
 from embedhub.hub.repositories import Repository
 from embedhub.server.hub.description import Description, describe
@@ -127,8 +127,17 @@ def _position(cursor: str) -> tuple[float, str] | None:
         raise RequestError(f"cursor={cursor!r:.80}: not one of this list; begin again without it") from error
 
 
+def without_namespace(exchange: Exchange) -> Response:
+    """No repository here is called so; a model that is served may be."""
+    kind = kind_of(exchange.path)
+    if kind is Kind.MODEL:
+        raise PassedOnError
+    raise repository_not_found(str(kind), exchange.path["name"])
+
+
 ROUTES = (
     HubRoute("GET", "/api/{kinds}", repositories),
+    HubRoute("GET", "/api/{kinds}/{name}", without_namespace),
     HubRoute("GET", "/api/{kinds}/{namespace}/{name}", info),
     HubRoute("GET", "/api/{kinds}/{namespace}/{name}/revision/{revision*}", info),
 )

@@ -151,6 +151,8 @@ def deliver(exchange: Exchange) -> Response:
     size = exchange.hub.holdings.holds(repository, sha256)
     if size is None:
         raise RepositoryNotFoundError("the file, or its repository, is gone")
+    if not exchange.hub.blobs.has(sha256):
+        raise HubContentError(f"the large file {sha256} is missing; `embedhub hub check` tells more")
     headers = {
         "content-type": "application/octet-stream",
         "etag": f'"{sha256}"',

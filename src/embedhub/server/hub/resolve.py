@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from embedhub.hub.access import Action
+from embedhub.hub.access import Action, repository_not_found
 from embedhub.hub.trees import Entry
 from embedhub.server.hub.download import FilePart
 from embedhub.server.hub.exchange import Exchange, answer, header_text
-from embedhub.server.hub.routing import HubRoute
+from embedhub.server.hub.routing import HubRoute, kind_of
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
@@ -30,9 +30,9 @@ def resolve(exchange: Exchange) -> Response:
         commit = git.resolve(exchange.path["revision"])
         entry = git.entry(commit, path)
         if entry is None or entry.is_folder:
-            return _no_file(exchange, commit, path)
+            return no_file(path, commit)
         content = b"" if entry.pointer is not None or exchange.request.method == "HEAD" else git.read(entry)
-    headers = _headers(exchange, entry, commit)
+    headers = file_headers(exchange, entry, commit)
     file: Path | None = None
     if entry.pointer is not None:
         file = exchange.hub.large_file(repository, entry)
@@ -47,9 +47,9 @@ def raw(exchange: Exchange) -> Response:
         path = exchange.path["path"]
         entry = git.entry(commit, path)
         if entry is None or entry.is_folder:
-            return _no_file(exchange, commit, path)
+            return no_file(path, commit)
         content = git.read(entry)
-    headers = _headers(exchange, Entry(path, entry.oid, len(content)), commit)
+    headers = file_headers(exchange, Entry(path, entry.oid, len(content)), commit)
     return ranged(exchange, headers, entry.oid, len(content), None, content)
 
 
@@ -69,7 +69,8 @@ def ranged(
     known = exchange.headers.get("if-none-match", "")
     if f'"{etag}"' in known or known.strip() == "*":
         return Response(status_code=304, headers=headers)
-    asked = exchange.headers.get("range", "")
+    # Ranges are of GET alone.
+    asked = exchange.headers.get("range", "") if exchange.request.method == "GET" else ""
     condition = exchange.headers.get("if-range", f'"{etag}"')
     found = _RANGE.fullmatch(asked.replace(" ", "")) if condition == f'"{etag}"' else None
     first, end, status = 0, size, 200
@@ -77,7 +78,7 @@ def ranged(
         # No range of nothing can be had. Clients in JavaScript ask for the first byte to learn the size, and take any
         # error for the file's: so they are given all of it, with a header that means nothing beside status 200.
         headers["content-range"] = "bytes */0"
-    elif found is not None and (found[1] or found[2]):
+    elif found is not None and _is_range(found[1], found[2]):
         first, end = _bounds(found[1], found[2], size)
         if first >= end:
             return answer(
@@ -93,6 +94,11 @@ def ranged(
     return FilePart(file, first, end, status, headers)
 
 
+def _is_range(first: str, last: str) -> bool:
+    """Whether it is one. One that ends before it begins is none, and is passed over (RFC 9110, 14.1.1)."""
+    return bool(last if not first else not last or int(first) <= int(last))
+
+
 def _bounds(first: str, last: str, size: int) -> tuple[int, int]:
     if not first:
         # The last so many bytes.
@@ -100,7 +106,8 @@ def _bounds(first: str, last: str, size: int) -> tuple[int, int]:
     return int(first), min(size, int(last) + 1) if last else size
 
 
-def _headers(exchange: Exchange, entry: Entry, commit: str) -> dict[str, str]:
+def file_headers(exchange: Exchange, entry: Entry, commit: str) -> dict[str, str]:
+    """By which clients cache and verify a file."""
     name = entry.path.rpartition("/")[2]
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     shown = kind in _SHOWN
@@ -125,7 +132,8 @@ def _headers(exchange: Exchange, entry: Entry, commit: str) -> dict[str, str]:
     return headers
 
 
-def _no_file(exchange: Exchange, commit: str, path: str) -> Response:
+def no_file(path: str, commit: str) -> Response:
+    """The answer for a path at which there is nothing."""
     # With the commit, so that clients remember that there is none.
     message = f"Entry not found: there is no file {path[:300]}"
     headers = {
@@ -136,7 +144,13 @@ def _no_file(exchange: Exchange, commit: str, path: str) -> Response:
     return answer({"error": message}, headers, 404)
 
 
+def without_namespace(exchange: Exchange) -> Response:
+    """Every repository here has a namespace; clients ask for files of names that have none, too."""
+    raise repository_not_found(str(kind_of(exchange.path)), exchange.path["name"])
+
+
 ROUTES = (
+    HubRoute("GET", "/{prefix}{name}/resolve/{revision}/{path*}", without_namespace),
     HubRoute("GET", "/{prefix}{namespace}/{name}/resolve/{revision}/{path*}", resolve),
     HubRoute("GET", "/api/{kinds}/{namespace}/{name}/resolve/{revision}/{path*}", resolve),
     HubRoute("GET", "/{prefix}{namespace}/{name}/raw/{revision}/{path*}", raw),

@@ -1,7 +1,8 @@
 """Addresses of the Hub: patterns over the path as it was sent, because a branch's name may hold an escaped slash.
 
 A pattern's `{name}` is a segment, `{name*}` all that follow (perhaps none), `{kinds}` one of models, datasets and
-spaces, and `{prefix}` `datasets/`, `spaces/` or, for models, nothing. Pure.
+spaces, `{prefix}` `datasets/`, `spaces/` or, for models, nothing, and `{owner}` a namespace that means nothing else as
+the first part of an address. Pure.
 """
 
 import re
@@ -11,10 +12,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from embedhub.errors import RequestError
-from embedhub.hub.names import Kind
+from embedhub.hub.names import RESERVED, Kind
 
 _PART = re.compile(r"\{(\w+)(\*?)\}")
 _KINDS = "|".join(kind.plural for kind in Kind)
+_OWNER = f"(?!(?i:{'|'.join(sorted(RESERVED))})/)[^/]+"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class HubRoute:
         scope: what a token must be for at least; `public` needs none.
         streams: whether the handler, a coroutine, reads the body itself.
         large: whether the body may be as large as the settings allow for one request's, instead of a megabyte.
-        page: whether people look at it: errors are pages too, and who has to sign in is led there.
+        page: whether people look at it: who asks for HTML sees errors as pages, and is led to where one signs in; who
+            takes none is not meant.
     """
 
     method: str
@@ -101,6 +104,8 @@ def _expression(pattern: str) -> str:
             made += f"(?P<kinds>{_KINDS})"
         elif name == "prefix":
             made += "(?P<prefix>datasets/|spaces/|)"
+        elif name == "owner":
+            made += f"(?P<namespace>{_OWNER})"
         elif rest:
             # With the slash before it, so that `/tree/main` and `/tree/main/` are the same folder.
             made = made.removesuffix("/") + f"(?:/(?P<{name}>.*))?"

@@ -52,15 +52,20 @@ async def search(exchange: Exchange) -> Response:
     asked: SearchRequest = exchange.json(SearchRequest)
     question, lone = question_of(asked)
     repository, commit = await exchange.run(_commit, exchange, asked.revision or _MAIN)
-    identity = exchange.identity
-    charge = partial(exchange.gate.quota.charge, identity.account, identity.address)
-    caller = Caller(client=identity.user or identity.address, charge=charge)
+    caller = caller_of(exchange)
     found = await exchange.hosted.search(repository, commit, question, exchange.service, caller)
     headers = {"x-repo-commit": commit}
     if found.answer is not None:
         headers |= answer_headers(found.answer, compute_time_in_seconds=False)
     body = await exchange.run(_body, exchange, repository, found, lone)
     return Response(body, 200, headers, media_type="application/json")
+
+
+def caller_of(exchange: Exchange) -> Caller:
+    """Who asks, for the service."""
+    identity = exchange.identity
+    charge = partial(exchange.gate.quota.charge, identity.account, identity.address)
+    return Caller(client=identity.user or identity.address, charge=charge)
 
 
 def question_of(asked: SearchRequest) -> tuple[Question, bool]:
@@ -102,6 +107,11 @@ def hosted_dataset(exchange: Exchange) -> Repository:
     """The dataset that the address names, if whoever asks may read it; errors as of `Hub.find`."""
     id = f"{exchange.path['namespace']}/{exchange.path['name']}"
     return exchange.hub.find(exchange.actor, Kind.DATASET, id, Action.READ)
+
+
+def at_revision(exchange: Exchange) -> tuple[Repository, str]:
+    """The dataset that the address names and the commit that its query does, if whoever asks may read it."""
+    return _commit(exchange, exchange.query.get("revision") or _MAIN)
 
 
 def _commit(exchange: Exchange, revision: str) -> tuple[Repository, str]:

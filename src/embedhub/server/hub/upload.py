@@ -39,7 +39,9 @@ class Plan(msgspec.Struct):
 def preupload(exchange: Exchange) -> Response:
     """For each file how it is to be uploaded, and what is there under its path already."""
     plan: Plan = exchange.json(Plan)
-    repository = exchange.repository(Action.DISCUSS if exchange.flag("create_pr") else Action.WRITE)
+    # Who may change a pull request is asked when it is changed.
+    proposes = exchange.flag("create_pr") or exchange.path["revision"].startswith("refs/pr/")
+    repository = exchange.repository(Action.DISCUSS if proposes else Action.WRITE)
     with exchange.hub.open(repository) as git:
         commit = git.resolve(exchange.path["revision"])
         attributes = plan.gitAttributes if plan.gitAttributes is not None else git.read_text(commit, ATTRIBUTES)

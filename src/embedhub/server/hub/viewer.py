@@ -10,7 +10,7 @@ from embedhub.hub.repositories import Repository
 from embedhub.server.hub.cells import encoded
 from embedhub.server.hub.exchange import Exchange
 from embedhub.server.hub.routing import HubRoute
-from embedhub.server.hub.search import hosted_dataset
+from embedhub.server.hub.search import at_revision
 
 MOST_ROWS = 100
 
@@ -19,7 +19,7 @@ _MOST_OFFSET = 999_999_999
 
 def splits(exchange: Exchange) -> Response:
     """The configurations and splits of a dataset."""
-    repository, commit = _asked(exchange)
+    repository, commit = at_revision(exchange)
     found = exchange.tables.splits(repository, commit)
     listed = [
         {"dataset": repository.id, "config": config, "split": split}
@@ -53,21 +53,15 @@ def first_rows(exchange: Exchange) -> Response:
 
 def statistics(exchange: Exchange) -> Response:
     """Numbers about every column."""
-    repository, commit = _asked(exchange)
+    repository, commit = at_revision(exchange)
     found = exchange.tables.statistics(
         repository, commit, exchange.query.get("config", ""), exchange.query.get("split", "")
     )
     return _answer(found, commit)
 
 
-def _asked(exchange: Exchange) -> tuple[Repository, str]:
-    repository = hosted_dataset(exchange)
-    with exchange.hub.open(repository) as git:
-        return repository, git.resolve(exchange.query.get("revision") or "main")
-
-
 def _table(exchange: Exchange) -> tuple[Repository, str, Table]:
-    repository, commit = _asked(exchange)
+    repository, commit = at_revision(exchange)
     config, split = exchange.query.get("config", ""), exchange.query.get("split", "")
     return repository, commit, exchange.tables.open(repository, commit, config, split)
 

@@ -1,33 +1,34 @@
-"""The front page: what is running, what is hosted, and how to begin."""
+"""The front page: what is running, what is hosted, how to begin, and a search over all of it."""
+
+from typing import Any
 
 from starlette.responses import Response
 
-from embedhub.errors import EmbedhubError
-from embedhub.hub.access import Action, allowed
 from embedhub.hub.names import Kind
-from embedhub.hub.repositories import Repository
 from embedhub.server.hub.exchange import Exchange
 from embedhub.server.hub.routing import HubRoute
 from embedhub.server.web.layout import page
+from embedhub.server.web.lists import listed, matching, matching_served, search_of
 
-_SHOWN = 12
+_SHOWN = 8
 
 
 def home(exchange: Exchange) -> Response:
     """The page."""
-    loaded = exchange.service.loaded
-    models = [
-        {"name": each.name, "dtype": each.model.dtype, "backend": each.model.backend}
-        for each in sorted(loaded.ready, key=lambda each: each.name)
-    ]
-    shown = {
-        "models": models,
-        "default_model": loaded.default,
-        "datasets": visible(exchange, Kind.DATASET)[:_SHOWN],
-        "hosted_models": visible(exchange, Kind.MODEL)[:_SHOWN],
-        "commands": commands(exchange.base, exchange.actor.user or "you", with_token=exchange.gate.has_tokens),
+    search = search_of(exchange)
+    shown: dict[str, Any] = {
+        "q": search,
+        "served": matching_served(exchange, search),
+        "default_model": exchange.service.loaded.default,
     }
-    return page(exchange, "home.html", shown)
+    for kind in (Kind.DATASET, Kind.MODEL):
+        found = matching(exchange, kind, search)
+        shown[kind.plural] = [listed(exchange.hub, each) for each in found[:_SHOWN]]
+        shown[f"all_{kind.plural}"] = len(found)
+    if search:
+        return page(exchange, "search.html", shown)
+    told = commands(exchange.base, exchange.actor.user or "you", with_token=exchange.gate.has_tokens)
+    return page(exchange, "home.html", shown | {"commands": told})
 
 
 def commands(base: str, user: str, *, with_token: bool) -> list[tuple[str, str]]:
@@ -43,7 +44,7 @@ def commands(base: str, user: str, *, with_token: bool) -> list[tuple[str, str]]
     return [
         (
             "Embed a text, from anything that speaks HTTP:",
-            f'curl {base}/v1/embeddings{bearer}{json} -d \'{{"input": "How can Medicare help me?"}}\'',
+            f"""curl {base}/v1/embeddings{bearer}{json} -d '{{"input": "How can Medicare help me?"}}'""",
         ),
         (
             "Make a dataset of a table, and host it here:",
@@ -52,23 +53,10 @@ def commands(base: str, user: str, *, with_token: bool) -> list[tuple[str, str]]
         ),
         (
             "Ask it, from anywhere:",
-            f'curl {base}/api/datasets/{user}/faq/search{bearer}{json} -d \'{{"query": "Who pays?", "top_k": 1}}\'',
+            f"curl {base}/api/datasets/{user}/faq/search{bearer}{json} "
+            """-d '{"query": "Who pays?", "top_k": 1}'""",
         ),
     ]
-
-
-def visible(exchange: Exchange, kind: Kind, words: str = "") -> list[Repository]:
-    """Repositories that one may see, newest first, whose name holds all the words."""
-    wanted = words.lower().split()
-    found = []
-    for repository in exchange.hub.repositories.all(kind):
-        try:
-            most = allowed(exchange.actor, repository.guarded())
-        except EmbedhubError:
-            continue
-        if most is not None and most >= Action.SEE and all(word in repository.id.lower() for word in wanted):
-            found.append(repository)
-    return found
 
 
 ROUTES = (HubRoute("GET", "/", home, page=True),)

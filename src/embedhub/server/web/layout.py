@@ -4,6 +4,7 @@ Knows templates. Refuses to know what a page is about.
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 from urllib.parse import quote
@@ -53,7 +54,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"asset": asset_address, "version": __version__}
-    made.filters |= {"bytes": in_bytes, "number": "{:,}".format}
+    made.filters |= {"bytes": in_bytes, "number": "{:,}".format, "day": as_day}
     return made
 
 
@@ -119,3 +120,8 @@ def in_bytes(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
+
+
+def as_day(seconds: float) -> str:
+    """Seconds since 1970 as a day in UTC: `2026-11-25`."""
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()
