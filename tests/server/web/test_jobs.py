@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.server.hub.place import Place, open_place
-from tests.server.processes import eventually
+from tests.server.processes import eventually, running
 
 CSV = b"words,n\nthe one,1\nthe two,2\nthe one,3\n"
 
@@ -194,6 +195,18 @@ def test_a_form_of_another_site_sends_nothing(stage: Place, alice: httpx.Client)
         assert refused.status_code == 400
     # Nothing is left of any of them.
     assert alice.get("/api/jobs").json() == []
+
+
+def test_who_watches_is_not_waited_for(tmp_path: Path, tiny_folder: Path) -> None:
+    (tmp_path / "home").mkdir()
+    with running(tmp_path, tiny_folder, EMBEDHUB_JOBS="0") as server, httpx.Client(base_url=server.address) as client:
+        id = sent(client)
+        client.post(f"/api/jobs/{id}/start", json={}).raise_for_status()
+        with client.stream("GET", f"/api/jobs/{id}/events") as events:
+            assert "queued" in next(line for line in events.iter_lines() if line.startswith("data"))
+            began = time.monotonic()
+            # Not 30 seconds of grace.
+            assert (server.stop(), time.monotonic() - began < 15) == (0, True)
 
 
 def test_who_may_not_make_datasets_is_told(stage: Place) -> None:
