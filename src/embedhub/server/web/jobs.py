@@ -79,7 +79,7 @@ def begin(exchange: Exchange) -> Response:
 
 
 def end(exchange: Exchange) -> Response:
-    """Cancel a job, or take one that is over off the list."""
+    """Cancel a job, or take one off the list that is over or was never started."""
     job = exchange.runner.jobs.cancel(job_of(exchange))
     return _to(job) if job is not None else RedirectResponse("/jobs", 303, HEADERS)
 
