@@ -50,6 +50,7 @@ def test_from_a_file_to_an_answer(
     page.wait_for_url("**/jobs/*")
     assert page.get_by_label("Column with the texts").input_value() == "answer"
     assert page.get_by_role("cell", name="How do I sign up?").is_visible()
+    page.emulate_media(color_scheme="light")
     picture(page, "choose-texts")
     check_accessible(page)
     page.get_by_label("Column with the texts").select_option("question")
