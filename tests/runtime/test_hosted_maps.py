@@ -142,7 +142,8 @@ def test_umap_is_computed_behind_everybodys_back(
     install(monkeypatch, tmp_path / "fake", WORKS)
     shown = waited_for(maps, of)
     vectors = maps.stored(*of).vectors().matrix
-    np.testing.assert_allclose(points_of(shown), fitted_to_square(vectors[:, :2]), atol=1e-6)
+    expected = fitted_to_square(vectors[:, :2].astype(np.float64))
+    np.testing.assert_allclose(points_of(shown), expected, atol=1e-6)
     assert shown.head["share"] is None
     assert read_dataset(maps.stored(*of).path).row_count == 25
 

@@ -13,7 +13,8 @@ def made(rows: int, dimensions: int, seed: int = 1) -> "np.ndarray[tuple[int, in
     random = np.random.default_rng(seed)
     scales = 0.8 ** np.arange(dimensions)
     turned, _ = np.linalg.qr(random.standard_normal((dimensions, dimensions)))
-    return ((random.standard_normal((rows, dimensions)) * scales) @ turned + 3).astype(np.float32)
+    found: np.ndarray[tuple[int, int], np.dtype[np.float32]] = ((random.standard_normal((rows, dimensions)) * scales) @ turned + 3).astype(np.float32)
+    return found
 
 
 @pytest.mark.parametrize(("rows", "dimensions"), [(500, 64), (40, 96), (3, 8), (700, 2)])
