@@ -13,8 +13,9 @@ def made(rows: int, dimensions: int, seed: int = 1) -> "np.ndarray[tuple[int, in
     random = np.random.default_rng(seed)
     scales = 0.8 ** np.arange(dimensions)
     turned, _ = np.linalg.qr(random.standard_normal((dimensions, dimensions)))
-    found: np.ndarray[tuple[int, int], np.dtype[np.float32]] = ((random.standard_normal((rows, dimensions)) * scales) @ turned + 3).astype(np.float32)
-    return found
+    vectors: np.ndarray[tuple[int, int], np.dtype[np.float32]]
+    vectors = ((random.standard_normal((rows, dimensions)) * scales) @ turned + 3).astype(np.float32)
+    return vectors
 
 
 @pytest.mark.parametrize(("rows", "dimensions"), [(500, 64), (40, 96), (3, 8), (700, 2)])

@@ -3,18 +3,17 @@
 import html
 import json
 import re
-from pathlib import Path
+from dataclasses import replace
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from tests.engine.checkpoints import write_bert
-from tests.server.conftest import Start
 
 from embedhub import Model
 from embedhub.config import DEFAULT_MODEL
 from embedhub.search.metrics import cos_sim, dot_score, euclidean_sim
-from embedhub.server.web.playground import Asked, asked_of
+from embedhub.server.web.playground import Asked, asked_of, browser_pooling
 
 TEXTS = ["How do I sign up?", "Who pays?", "The <b>cat</b> & 'the' \"dog\""]
 
@@ -81,12 +80,19 @@ def test_what_is_wrong_is_told_on_the_page(client: httpx.Client, form: dict[str,
     assert told in page.text
 
 
-def test_what_is_not_computed_in_a_browser_says_so(start_server: Start, tmp_path: Path) -> None:
-    folder = write_bert(tmp_path / "model")
-    page = httpx.get(start_server("--model", str(folder)) + "/playground").text
-    models = [json.loads(html.unescape(told)) for told in re.findall(r'data-told="(.*?)"', page)]
+def test_what_a_browser_can_compute(tiny: Model) -> None:
+    spec = tiny.spec
+    assert browser_pooling("acme/tiny", spec) == "mean"
+    assert browser_pooling("acme/tiny", replace(spec, pooling=("cls",))) == "cls"
+    without_prompt = {"include_prompt": False, "prompts": {"query": "q: "}}
+    changes: dict[str, Any]
+    for changes in ({"pooling": ("max",)}, {"architecture": "other"}, without_prompt):
+        assert browser_pooling("acme/tiny", replace(spec, **changes)) == "", changes
     # A folder has no name that a browser could ask for.
-    assert [model["pooling"] for model in models if model["name"] == str(folder)] == [""]
+    assert browser_pooling(str(spec.folder), spec) == ""
+    # Of what was pushed there are the files that were pushed.
+    assert browser_pooling("acme/tiny", replace(spec, source="hosted")) == ""
+    assert browser_pooling("acme/tiny", replace(spec, source="hosted", onnx=spec.folder / "model.onnx")) == "mean"
 
 
 def test_texts_are_lines_or_blocks() -> None:

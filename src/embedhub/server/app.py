@@ -28,7 +28,7 @@ from embedhub.server.dialects.openai.cl100k import vocabulary
 from embedhub.server.dialects.openai.routes import ENDPOINTS as OPENAI
 from embedhub.server.dialects.tei.routes import ENDPOINTS as TEI
 from embedhub.server.endpoint import as_route
-from embedhub.server.hub.exchange import HubApp, actor_of
+from embedhub.server.hub.layer import HubApp, actor_of
 from embedhub.server.hub.routes import ROUTES as HUB
 from embedhub.server.limits import Bodies
 from embedhub.server.metrics import RequestMetrics, ServiceMetrics

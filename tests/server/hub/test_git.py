@@ -22,7 +22,7 @@ from embedhub.hub.hosting import Hub
 from embedhub.hub.names import Kind
 from embedhub.hub.repositories import Repository
 from embedhub.server.auth import Gate
-from embedhub.server.hub.exchange import HubApp
+from embedhub.server.hub.layer import HubApp
 from embedhub.server.hub.routes import ROUTES
 from embedhub.server.web.layout import refuse_page
 
@@ -489,6 +489,7 @@ def test_without_git_all_else_works(offline: Settings, monkeypatch: pytest.Monke
         services=lambda identity: NONE,
         hosted=NONE,
         tables=NONE,
+        maps=NONE,
         runner=NONE,
         gate=gate,
         config=offline,

@@ -205,12 +205,12 @@ class Jobs(JobFolders):
     # -- after it
 
     def cancel(self, job: Job) -> Job | None:
-        """End a job; one that is at its end is forgotten. Gives the job, None once it is forgotten.
+        """End a job; one that is at its end, or was never started, is forgotten. Gives the job, None once it is.
 
         One that is being done ends within a moment; until then its state stays what it is.
         """
         with self.changing(job.id) as now:
-            if now.state.ended:
+            if not now.state.active:
                 self.forget(now.id)
                 return None
             if now.state in (State.RUNNING, State.PUBLISHING):

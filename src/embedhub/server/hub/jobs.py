@@ -97,7 +97,7 @@ def start_job(exchange: Exchange, job: Job, wanted: JobRequest) -> Job:
 
 
 def end(exchange: Exchange) -> Response:
-    """Cancel a job; forget one that is at its end."""
+    """Cancel a job; forget one that is at its end, or was never started."""
     job = exchange.runner.jobs.cancel(job_of(exchange))
     return Response(status_code=204) if job is None else answer(told(exchange, job))
 

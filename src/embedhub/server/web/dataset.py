@@ -199,9 +199,10 @@ def snippets(
         more = f", {json.dumps(config)}" if config != "default" else ""
         more += f", split={json.dumps(split)}" + (f", revision={json.dumps(at)}" if at else "")
         loading = (
+            f'import os\n\nos.environ["HF_ENDPOINT"] = {json.dumps(base)}{needs}\n\n'
             f"from datasets import load_dataset\n\ndataset = load_dataset({json.dumps(id)}{more})\nprint(dataset[0])"
         )
-        written.append(("Python, with datasets", f"export HF_ENDPOINT={base}{needs}\npython -c {shlex.quote(loading)}"))
+        written.append(("Python, with datasets", loading))
     api = f"{base}/api/datasets/{id}"
     if looked.stored is not None:
         folder = looked.repository.name

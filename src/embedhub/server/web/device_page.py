@@ -6,7 +6,8 @@ from embedhub.errors import AccountError, EmbedhubError, ForbiddenError, Unautho
 from embedhub.hub.accounts import SCOPES
 from embedhub.hub.devices import Devices, read_code
 from embedhub.server.errors import failure_of
-from embedhub.server.hub.exchange import LOCAL_USER, Exchange
+from embedhub.server.hub.exchange import Exchange
+from embedhub.server.hub.layer import LOCAL_USER
 from embedhub.server.hub.routing import HubRoute
 from embedhub.server.web.layout import page
 

@@ -13,8 +13,9 @@ from embedhub.errors import EmbedhubError, RequestError, RequestTooLargeError, U
 from embedhub.runtime.jobs.records import Choices, Job, Preview, State, suggested_name
 from embedhub.runtime.jobs.store import Upload
 from embedhub.server.errors import failure_of
-from embedhub.server.hub.exchange import Exchange, actor_of
+from embedhub.server.hub.exchange import Exchange
 from embedhub.server.hub.jobs import JobRequest, job_of, models_of, new_job, start_job, told
+from embedhub.server.hub.layer import actor_of
 from embedhub.server.hub.routing import HubRoute
 from embedhub.server.sessions import PROOF_FIELD, PROOF_HEADER
 from embedhub.server.web.layout import HEADERS, page
@@ -78,7 +79,7 @@ def begin(exchange: Exchange) -> Response:
 
 
 def end(exchange: Exchange) -> Response:
-    """Cancel a job, or take one that is over off the list."""
+    """Cancel a job, or take one off the list that is over or was never started."""
     job = exchange.runner.jobs.cancel(job_of(exchange))
     return _to(job) if job is not None else RedirectResponse("/jobs", 303, HEADERS)
 

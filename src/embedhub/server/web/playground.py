@@ -133,10 +133,21 @@ def offered(exchange: Exchange) -> list[dict[str, Any]]:
     return [_told(name, found[name], dtypes.get(name, "")) for name in names]
 
 
-def _told(name: str, spec: ModelSpec, dtype: str) -> dict[str, Any]:
-    pooling = javascript_pooling(spec)
+def browser_pooling(name: str, spec: ModelSpec) -> str:
+    """How a browser that loads the model from this server has to pool; empty if it would not give its vectors. Pure.
+
+    Args:
+        name: what the model is asked for by.
+        spec: the model.
+    """
+    # A repository has the files that were pushed; of other models they are made here.
+    has_graph = spec.onnx is not None if spec.source == "hosted" else can_export(spec)
     # A pooling that leaves the prompt out is not computed there.
-    in_browser = pooling and can_export(spec) and is_model_id(name) and (spec.include_prompt or not spec.prompts)
+    pools_all = spec.include_prompt or not spec.prompts
+    return javascript_pooling(spec) or "" if has_graph and pools_all and is_model_id(name) else ""
+
+
+def _told(name: str, spec: ModelSpec, dtype: str) -> dict[str, Any]:
     return {
         "name": name,
         "dimensions": spec.dimensions,
@@ -144,7 +155,7 @@ def _told(name: str, spec: ModelSpec, dtype: str) -> dict[str, Any]:
         "prompts": dict(spec.prompts),
         "defaultPrompt": spec.default_prompt_name or "",
         "dtype": dtype,
-        "pooling": pooling if in_browser else "",
+        "pooling": browser_pooling(name, spec),
         "bytes": sum(path.stat().st_size for path in spec.weights_files),
         "mark": _mark(spec),
     }

@@ -14,8 +14,7 @@ export async function sendFile(file, onProgress, signal) {
     // A long file takes a while; the page that shows it has it at once then.
     await api(`/api/jobs/${job.id}/preview`, { signal });
   } catch (error) {
-    // Twice: what is cancelled is still on the list.
-    for (let turn = 0; turn < 2; turn++) await api(`/api/jobs/${job.id}`, { method: "DELETE" }).catch(() => {});
+    await api(`/api/jobs/${job.id}`, { method: "DELETE" }).catch(() => {});
     throw error;
   }
   return job;
