@@ -72,9 +72,9 @@ def test_a_page_is_for_who_takes_html(place: Place) -> None:
         assert client.get("/", headers={"accept": "application/json"}).json()["docs"] == "/docs"
         assert client.get("/datasets", headers={"accept": "application/json"}).status_code == 404
         assert client.get("/datasets").headers["content-type"].startswith("text/html")
-        refused = client.get("/nobody/nothing")
+        refused = place.http("alice").get("/nobody/nothing")
         assert refused.status_code == 404
-        assert "there is no model nobody/nothing" in refused.json()["error"]
+        assert "not found" in refused.json()["error"]
         assert "<h1>There is nothing here</h1>" in client.get("/nobody/nothing", headers=HTML).text
 
 

@@ -29,13 +29,13 @@ def points(exchange: Exchange) -> Response:
     size = found.path.stat().st_size
     headers = {
         "content-type": "application/octet-stream",
-        "content-length": str(size),
         "x-repo-commit": commit,
         "etag": f'"{commit}-{found.head["method"]}"',
         "cache-control": "private, no-cache",
     }
     if exchange.headers.get("if-none-match") == headers["etag"]:
         return Response(status_code=304, headers=headers)
+    headers["content-length"] = str(size)
     if exchange.request.method == "HEAD":
         return Response(None, 200, headers)
     return FilePart(found.path, 0, size, 200, headers)
