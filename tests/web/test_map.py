@@ -139,6 +139,8 @@ def test_a_line_around_points_lists_them(page: "Page", shown: Shown, picture: Pi
     page.locator(".find").first.wait_for()
     assert page.locator(".find").first.inner_text() == f"{topic_of(inside[0])} number {inside[0]}"
     assert page.locator(".find").count() == 50
+    page.mouse.move(5, 5)
+    page.set_viewport_size({"width": 1100, "height": 720})
     picture(page, "map")
     page.get_by_role("button", name="Show more").click()
     page.locator(".find").nth(99).wait_for()

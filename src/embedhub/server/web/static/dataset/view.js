@@ -198,6 +198,7 @@ export class View extends EventTarget {
   #down(event) {
     const at = place(event, this.#marks);
     this.#marks.setPointerCapture(event.pointerId);
+    this.#hover(undefined);
     this.#pointers.set(event.pointerId, at);
     this.#moved = 0;
     const isAlone = this.#pointers.size === 1;
