@@ -299,7 +299,8 @@ class Conversation(Response):
 
 def _refusal(error: EmbedhubError) -> Response:
     failure = hub_failure(error)
-    return PlainTextResponse(f"{failure.message}\n", failure.status, failure.headers)
+    # git shows its user all of it.
+    return PlainTextResponse(f"{' '.join(str(error).split())}\n", failure.status, failure.headers)
 
 
 def _packet(text: str) -> bytes:
