@@ -10,6 +10,7 @@ GATE := .gate .venv-gate .venv-gate-older
 JAVASCRIPT := tests/server/javascript
 OLDER := .venv-clients/1.33.0 .venv-clients/0.36.2
 WEB := tests/web
+HOSTING := tests/server/hub tests/server/web tests/runtime/test_jobs.py
 VENDORED := src/embedhub/server/web/static/vendor
 CHROMIUM := /usr/bin/chromium
 
@@ -60,9 +61,13 @@ serve: $(VENV)/installed ## Run the server with everything that the site can do
 web: $(BIN)/python ## Fetch the scripts by others that the site runs (needs npm; 35 MB)
 	@$(BIN)/python web/vendor.py
 
-test: $(VENV)/installed-check ## Run the whole self-contained suite
+test: $(VENV)/installed-check ## Run the self-contained suite, but for what starts whole Hubs
 	@$(BIN)/python -c "from embedhub.config import DEFAULT_MODEL, settings; from embedhub.models import find_model; find_model(DEFAULT_MODEL, settings=settings())"
-	$(BIN)/python -m pytest -m "not reference and not clients and not web" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not reference and not clients and not web" -n 2 --dist loadfile $(HOSTING:%=--ignore=%)
+
+test-hosting: $(VENV)/installed-check ## The Hub and the site as servers with real clients, attackers and kill -9
+	@$(BIN)/python -c "from embedhub.config import DEFAULT_MODEL, settings; from embedhub.models import find_model; find_model(DEFAULT_MODEL, settings=settings())"
+	$(BIN)/python -m pytest -m "not reference and not clients and not web" -n 2 --dist loadfile $(HOSTING)
 
 $(OLDER:=/installed): .venv-clients/%/installed:
 	$(PYTHON) -m venv $(@D)

@@ -20,7 +20,7 @@ def commit(git: GitRepository, changes: Mapping[str, str | None], message: str =
     made: Changes = {
         path: None if text is None else (git.write_blob(text.encode()), FILE) for path, text in changes.items()
     }
-    return commit_tree(git, git.edit_tree(tree_of(git, head), made), message, reference)
+    return git.commit(reference, git.edit_tree(tree_of(git, head), made), [head], message, "alice", expected=head)
 
 
 def commit_tree(git: GitRepository, tree: str, message: str = "more", reference: str = MAIN) -> str:

@@ -140,7 +140,7 @@ def test_numbers_add_up(fresh: httpx.Client) -> None:
     fresh.post("/v1/embeddings", json={"input": ["the", "this", "of " * 100]})
     fresh.post("/v1/embeddings", json={"input": 3})
     for number in range(5):
-        fresh.get(f"/unknown/{number}")
+        fresh.get(f"/v1/unknown/{number}")
     found = numbers(fresh)
     assert total(found, "embedhub_requests_total", "/v1/embeddings", "openai", "200") == 2
     assert total(found, "embedhub_requests_total", "/v1/embeddings", "400") == 1

@@ -131,6 +131,9 @@ class HubApp:
 
     def _is_stranger(self, scope: Scope) -> bool:
         """Whether somebody asks who may be told of more once they say who they are."""
+        route = scope.get("embedhub.endpoint")
+        if route is not None and route.scope == "public":
+            return False
         return not scope.get("embedhub.user") and self._gate.anonymous_scope != "admin"
 
     @staticmethod
