@@ -15,7 +15,7 @@ VENDORED := src/embedhub/server/web/static/vendor
 CHROMIUM := /usr/bin/chromium
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve web test test-clients test-web test-hub test-reference fuzz check format clean
+.PHONY: help demo serve web test test-hosting test-clients test-web test-hub test-reference fuzz check format clean
 .PHONY: bench bench-full bench-memory bench-serve bench-serve-long bench-hub
 
 help: ## List the targets
