@@ -101,7 +101,7 @@ def test_lists(signed_in: SignIn, check_accessible: Check, picture: Picture, pat
     page.emulate_media(color_scheme="light")
     if path == "/datasets":
         assert page.get_by_role("listitem").filter(has_text="acme/tickets").get_by_text("private").is_visible()
-        assert page.get_by_text("13 rows").is_visible()
+        assert page.get_by_text("Questions about Medicare · 13 rows").is_visible()
         picture(page, "datasets")
     # Nothing is wider than the screen.
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

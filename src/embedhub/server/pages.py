@@ -4,6 +4,7 @@
 paths. All are public: none tells what anybody asked.
 """
 
+import gzip
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
@@ -76,6 +77,15 @@ def failed(failure: Failure) -> Reply:
     return Reply(orjson.dumps({"error": failure.message}))
 
 
+def smaller(reply: Reply, call: Call) -> Reply:
+    """The same, compressed for who takes that: these are long and say much twice."""
+    reply.headers["vary"] = "accept-encoding"
+    if "gzip" in call.headers.get("accept-encoding", ""):
+        reply.headers["content-encoding"] = "gzip"
+        reply.body = gzip.compress(reply.body, 5)
+    return reply
+
+
 def own_endpoints(
     dialects: Iterable[Endpoint], numbers: Callable[[], bytes], bearer: Callable[[], bool]
 ) -> tuple[Endpoint, ...]:
@@ -97,16 +107,16 @@ def own_endpoints(
 
     async def metrics_text(call: Call) -> Reply:
         """Numbers in Prometheus' text format."""
-        return Reply(numbers(), content_type=metrics.CONTENT_TYPE)
+        return smaller(Reply(numbers(), content_type=metrics.CONTENT_TYPE), call)
 
     async def openapi(call: Call) -> Reply:
         """This document."""
-        return Reply(orjson.dumps(described(bearer())))
+        return smaller(Reply(orjson.dumps(described(bearer()))), call)
 
     async def docs(call: Call) -> Reply:
         """This document for people."""
         shown = page(bearer()).replace(ADDRESS.encode(), address(call.headers).encode())
-        return Reply(shown, content_type=HTML, headers=dict(_PAGE_HEADERS))
+        return smaller(Reply(shown, content_type=HTML, headers=dict(_PAGE_HEADERS)), call)
 
     def own(path: str, answer: Any, summary: str, **more: Any) -> Endpoint:
         return Endpoint("GET", path, answer, failed, summary, "embedhub", scope="public", **more)
