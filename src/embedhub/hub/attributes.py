@@ -4,6 +4,7 @@ Knows git's patterns by way of pathspec. Refuses to know where the two files lie
 """
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 import re2
 from pathspec import GitIgnoreSpec
@@ -27,6 +28,9 @@ NEW_REPOSITORY = "".join(
 _MOST_PATTERNS = 2000
 _LONGEST_PATTERN = 1000
 
+# Single rules that were compiled: most repositories have those that they were made with.
+_KEPT_RULES = 1000
+
 
 def large_file_rule(gitattributes: str) -> Callable[[str], bool]:
     """A function that tells whether a path is that of a large file; the last line that fits decides, as in git."""
@@ -34,13 +38,13 @@ def large_file_rule(gitattributes: str) -> Callable[[str], bool]:
     for line in gitattributes.splitlines()[:_MOST_PATTERNS]:
         pattern, _, rest = line.strip().partition(" ")
         words = rest.split()
-        if not pattern or pattern[0] in "#[!" or not words:
+        if not pattern or pattern[0] in "#[!" or not words or len(pattern) > _LONGEST_PATTERN:
             continue
         large = "filter=lfs" in words
         if large or any(word.lstrip("-!").startswith("filter") for word in words):
             # Without a slash it fits a file's name, and not, as in .gitignore, what lies in a folder of that name.
             whole = "/" in pattern
-            rules.append((_spec([pattern.replace("[[:space:]]", "[ ]").strip('"')]), whole, large))
+            rules.append((_single_rule(pattern.replace("[[:space:]]", "[ ]").strip('"')), whole, large))
     rules.reverse()
 
     def is_large(path: str) -> bool:
@@ -78,6 +82,11 @@ def _spec(lines: Iterable[str]) -> GitIgnoreSpec:
         return _compiled(kept)
     except re2.error as error:
         raise HubContentError("there are too many patterns in .gitignore or .gitattributes") from error
+
+
+@lru_cache(_KEPT_RULES)
+def _single_rule(line: str) -> GitIgnoreSpec:
+    return _spec([line])
 
 
 def _compiled(lines: list[str]) -> GitIgnoreSpec:
