@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.server.conftest import Start
+from tests.server.processes import eventually
 
 from embedhub.runtime.service import Answer, Timings
 from embedhub.server.metrics import Observation, RequestMetrics
@@ -92,6 +93,8 @@ def test_a_log_for_machines(start_server: Start, tiny_folder: Path, tmp_path: Pa
         client.post("/v1/embeddings", json={"input": SECRET_TEXT}, headers={"x-request-id": "mine"})
         client.get("/health")
         client.get('/"quoted"')
+    # How many lines come between depends on how long a model takes to be made ready.
+    assert eventually(lambda: "quoted" in (tmp_path / "log0").read_text())
     lines = [json.loads(line) for line in lines_of(tmp_path / "log0", 7)]
     assert all({"time", "level", "logger", "message"} <= set(line) for line in lines)
     asked = [line for line in lines if line["logger"] == "embedhub.access"]
