@@ -97,14 +97,16 @@ class Server:
         self._errors.close()
 
     def _wait(self, start: float) -> None:
-        while time.perf_counter() - start < START_SECONDS:
-            if self._process.poll() is not None:
-                break
-            try:
-                if httpx.post(self.embeddings, json=body("ready"), timeout=30).status_code == httpx.codes.OK:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.02)
+        # One client, whose making takes time that the server would lack.
+        with httpx.Client(timeout=30) as client:
+            while time.perf_counter() - start < START_SECONDS:
+                if self._process.poll() is not None:
+                    break
+                try:
+                    if client.post(self.embeddings, json=body("ready")).status_code == httpx.codes.OK:
+                        return
+                except httpx.TransportError:
+                    time.sleep(0.02)
         self._process.kill()
         self._errors.seek(0)
         raise RuntimeError(f"{self.name} did not start: {self._errors.read().strip()[-300:]}")

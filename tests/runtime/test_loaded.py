@@ -18,8 +18,8 @@ from embedhub.config import Settings
 from embedhub.engine.encoder import Encoder
 from embedhub.errors import ModelLoadingError, ModelNotFoundError
 from embedhub.models import ModelSpec, ModelStore, find_model
-from embedhub.runtime import finding
-from embedhub.runtime import loaded as loading
+from embedhub.runtime import finding, loading
+from embedhub.runtime import loaded as loaded_models
 from embedhub.runtime import service as serving
 from embedhub.runtime.finding import Sources
 from embedhub.runtime.scheduler import Scheduler
@@ -65,12 +65,12 @@ def test_a_folder_of_the_server_is_not_for_clients(config: Settings, tmp_path: P
 def test_a_caller_who_does_not_wait_is_told_how_long_it_takes(
     config: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "_IMPATIENT_SECONDS", 0)
+    monkeypatch.setattr(loaded_models, "_IMPATIENT_SECONDS", 0)
 
     async def work(service: Service) -> None:
         with pytest.raises(ModelLoadingError, match="acme/a is currently loading") as error:
             await service.run("acme/a", EmbedTexts(["the"]), Caller(wait=False))
-        assert error.value.retry_after == loading._USUAL_LOAD_SECONDS
+        assert error.value.retry_after == loaded_models._USUAL_LOAD_SECONDS
         waited = await service.run("acme/a", EmbedTexts(["the"]))
         assert waited.result.shape == (1, 40)
         # Now it is there.
@@ -198,7 +198,7 @@ def test_a_download_holds_back_no_model_that_is_here(config: Settings) -> None:
 
 
 def test_every_spelling_of_a_model_is_one_model(config: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "_MOST_SPELLINGS", 4)
+    monkeypatch.setattr(loaded_models, "_MOST_SPELLINGS", 4)
     commit = "0123456789abcdef0123456789abcdef01234567"
 
     def find(name: str, settings: Settings) -> ModelSpec:
@@ -348,7 +348,7 @@ def test_a_model_that_cannot_be_prepared_still_answers(
 
 
 def test_a_container_limits_the_memory_of_models(config: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "available_memory", lambda: 2 << 20)
+    monkeypatch.setattr(loaded_models, "available_memory", lambda: 2 << 20)
 
     async def work(service: Service) -> None:
         for name in "abcd":

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from embedhub.config import Settings
 from embedhub.errors import ModelError, ModelIntegrityError, ModelNotFoundError
 from embedhub.models.cache import HuggingFaceCache
-from embedhub.models.hosted import find_hosted
 from embedhub.models.hub import fetch_snapshot
 from embedhub.models.spec import ModelSpec, read_spec
 from embedhub.models.store import ModelStore
@@ -75,6 +74,9 @@ def _stored(wanted: Wanted) -> ModelSpec:
 
 
 def _hosted(wanted: Wanted) -> ModelSpec:
+    # Brings git along, which takes longer to import than a model that is nearer takes to find.
+    from embedhub.models.hosted import find_hosted
+
     return find_hosted(wanted.id, wanted.revision, wanted.settings)
 
 

@@ -10,20 +10,17 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import Protocol, TypeVar
 
-from embedhub import __version__
 from embedhub.config import Settings
-from embedhub.engine.classifier import Classifier
-from embedhub.engine.model import Model
 from embedhub.errors import ModelLoadingError
 from embedhub.machine import available_memory
 from embedhub.models import ModelSpec
-from embedhub.runtime.cache import model_namespace
 from embedhub.runtime.finding import HOSTED, ModelFinder, Sources, not_here
-from embedhub.runtime.parity import Parity, measure_parity
+from embedhub.runtime.loading import load_ready
+from embedhub.runtime.parity import Parity
 from embedhub.runtime.scheduler import Order, PackReport, Scheduler
 from embedhub.tasks import AnyModel
 
@@ -340,24 +337,21 @@ class LoadedModels:
 
     def _load_in_thread(self, name: str, spec: ModelSpec, spellings: list[Spelling]) -> LoadedModel:
         start = perf_counter()
-        model = _load_model(spec, self._config)
-        # The first computation compiles; nobody should wait for that in a request.
-        model.encoder.compute(model.prepare(["ready"]).jobs)
-        parity = measure_parity(model)
+        ready = load_ready(spec, self._config)
         return LoadedModel(
             name=name,
-            model=model,
+            model=ready.model,
             scheduler=Scheduler(
-                model.encoder,
+                ready.model.encoder,
                 self._deliver,
                 report=lambda pack: self._report(name, pack),
                 capacity=self._config.queue_texts,
                 name=f"encoder {name}",
             ),
-            namespace=model_namespace(__version__, spec.fingerprint, model.dtype, model.backend, model.calibration),
+            namespace=ready.namespace,
             memory_bytes=int(sum(path.stat().st_size for path in spec.weights_files) * _MEMORY_FACTOR),
             load_seconds=perf_counter() - start,
-            parity=parity,
+            parity=ready.parity,
             used_at=monotonic(),
             spellings=spellings,
         )
@@ -402,15 +396,6 @@ class LoadedModels:
     def _in_background(self, work: asyncio.Future[None]) -> None:
         self._background.add(work)
         work.add_done_callback(self._background.discard)
-
-
-def _load_model(spec: ModelSpec, config: Settings) -> AnyModel:
-    """The model by its kind. A classifier is not computed in int8: where that is the setting, it takes what it can."""
-    # Everything that was to be fetched is here.
-    here = replace(config, offline=True)
-    if spec.kind != "classifier":
-        return Model(spec, config=here)
-    return Classifier(spec, dtype="auto" if config.dtype == "int8" else None, config=here)
 
 
 def _remove(table: dict[_K, _V], value: _V) -> None:

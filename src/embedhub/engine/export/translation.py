@@ -122,11 +122,17 @@ def _value(graph: OnnxGraph, values: Mapping[str, str], node: Node, number: int)
 
 
 def _matmul(graph: OnnxGraph, values: Mapping[str, str], node: Node, weighty: Weighty) -> str:
-    weight = _known(node, 1)
+    left, weight = _value(graph, values, node, 0), _array(node, 1)
     attributes = node.get_attributes()
-    if attributes["transpose_a"] or not attributes["transpose_b"]:
+    if attributes["transpose_a"] or (weight is not None and not attributes["transpose_b"]):
         raise UnsupportedModelError("a matrix product of this kind cannot be exported to ONNX")
-    return weighty.linear(graph, _value(graph, values, node, 0), weight)
+    if weight is not None:
+        return weighty.linear(graph, left, weight)
+    # Of attention: four axes each.
+    right = _value(graph, values, node, 1)
+    if attributes["transpose_b"]:
+        right = graph.add("Transpose", right, perm=[0, 1, 3, 2])
+    return graph.add("MatMul", left, right)
 
 
 def _gather(graph: OnnxGraph, values: Mapping[str, str], node: Node, weighty: Weighty) -> str:
@@ -149,14 +155,6 @@ def _mvn(graph: OnnxGraph, values: dict[str, str], node: Node, weighty: Weighty)
     )
     values[_name(scaled)] = values[_name(shifted)] = made
     return made
-
-
-def _attention(graph: OnnxGraph, node: Node, inputs: list[str]) -> str:
-    query, key, value, bias = inputs
-    width = node.input_value(0).get_partial_shape()[3].get_length()
-    scaled = graph.add("Mul", query, graph.constant(np.float32(1 / math.sqrt(width))))
-    scores = graph.add("MatMul", scaled, graph.add("Transpose", key, perm=[0, 1, 3, 2]))
-    return graph.add("MatMul", graph.add("Softmax", graph.add("Add", scores, bias), axis=-1), value)
 
 
 def _gelu(graph: OnnxGraph, node: Node, inputs: list[str]) -> str:
@@ -203,7 +201,7 @@ _TRANSLATIONS: dict[str, Callable[[OnnxGraph, Node, list[str]], str]] = {
     "Relu": _same("Relu"),
     # Zeros in a shape mean the same in both.
     "Reshape": _same("Reshape"),
-    "ScaledDotProductAttention": _attention,
+    "Softmax": lambda graph, node, inputs: graph.add("Softmax", *inputs, axis=int(node.get_attributes()["axis"])),
     "Subtract": _same("Sub"),
     "Swish": lambda graph, node, inputs: graph.add("Mul", inputs[0], graph.add("Sigmoid", inputs[0])),
     "Transpose": _transpose,

@@ -105,7 +105,7 @@ class Layers:
 
     def constant(self, name: str) -> Node:
         """A tensor of the weights as a constant."""
-        return op.constant(self.weights[name])
+        return op.constant(self.weights[name], shared_memory=True)
 
     def table(self, name: str, indices: Node, largest: int) -> Node:
         """Rows of an embedding table: [B, T] of indices to [B, T, H].
@@ -116,7 +116,7 @@ class Layers:
         table = self.weights[name]
         if largest >= len(table):
             raise ModelIntegrityError(f"{name} has {len(table)} rows, the tokenizer or config.json needs {largest + 1}")
-        return op.gather(op.constant(table), indices, np.int64(0))
+        return op.gather(op.constant(table, shared_memory=True), indices, np.int64(0))
 
     def norm(self, x: Node, name: str) -> Node:
         """Layer normalisation over the last axis."""
@@ -137,7 +137,7 @@ class Layers:
             self._observed_weights.setdefault(site, []).append(weight)
         observed = self._ranges.get(site)
         if observed is None:
-            return op.add(op.matmul(x, op.constant(weight), False, True), op.constant(bias))
+            return op.add(op.matmul(x, op.constant(weight, shared_memory=True), False, True), op.constant(bias))
         quantized, corrected = observed.quantize_weight(weight, bias)
         return op.add(op.matmul(x, quantized, False, True), op.constant(corrected))
 
@@ -148,14 +148,19 @@ class Layers:
         return op.unsqueeze(op.multiply(apart, op.constant(_MASKED)), axes(1))
 
     def attention(self, x: Node, names: tuple[str, str, str], bias: Node, site: str) -> Node:
-        """Scaled dot-product attention [B, T, H] with the linear layers of query, key and value."""
+        """Scaled dot-product attention [B, T, H] with the linear layers of query, key and value.
+
+        Written out: of OpenVINO's operation of that name the transposes of the keys and of what is mixed stay behind as
+        operations of their own (docs/log.md).
+        """
         width = self.weights[f"{names[0]}.weight"].shape[0]
         marked = self.site(x, site)
         shape = axes(0, 0, self._heads, width // self._heads)
         query, key, value = (
             op.transpose(op.reshape(self.linear(marked, name, site), shape, True), axes(0, 2, 1, 3)) for name in names
         )
-        mixed = op.scaled_dot_product_attention(query, key, value, bias)
+        scores = op.multiply(op.matmul(query, key, False, True), np.float32((width // self._heads) ** -0.5))
+        mixed = op.matmul(op.softmax(op.add(scores, bias), -1), value, False, False)
         return op.reshape(op.transpose(mixed, axes(0, 2, 1, 3)), axes(0, 0, width), True)
 
     def model(self, x: Node, *, tokens: bool) -> ov.Model:
