@@ -114,6 +114,8 @@ def test_many_texts_are_a_picture_that_keys_move_in(browser_page: "Page", defaul
     told = browser_page.locator(".heat-told").text_content() or ""
     assert told == f"{expected[2] @ expected[1]:.3f}: 3 {texts[2]} — 2 {texts[1]}"
     browser_page.get_by_text("All values, as a table").click()
+    # The table is filled behind the click.
+    browser_page.locator("#alike tbody tr").nth(29).wait_for()
     np.testing.assert_allclose(values(browser_page), expected @ expected.T, atol=6e-4)
 
 
