@@ -92,6 +92,6 @@ def _settings(endpoint: str | None) -> "Settings":
 def _quiet_unless_terminal() -> None:
     """No bars in a pipe."""
     if not sys.stderr.isatty():
-        from huggingface_hub.utils.tqdm import disable_progress_bars
+        from embedhub.models.quiet_hub import disable_progress_bars
 
         disable_progress_bars()

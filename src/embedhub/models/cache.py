@@ -138,7 +138,7 @@ class HuggingFaceCache:
         if not commits:
             return 0
         # Blobs are shared by snapshots; the library counts who uses them.
-        import huggingface_hub
+        from embedhub.models.quiet_hub import huggingface_hub
 
         huggingface_hub.scan_cache_dir(self.root).delete_revisions(*commits).execute()
         return len(commits)

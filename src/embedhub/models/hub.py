@@ -68,7 +68,7 @@ def fetch_snapshot(wanted: Wanted) -> Snapshot:
 def _ask(wanted: Wanted) -> tuple[str, list[str]]:
     """The commit and the names of the repository's files."""
     # Costs 0.5 s to import, and is only needed here.
-    import huggingface_hub
+    from embedhub.models.quiet_hub import huggingface_hub
 
     endpoint, token = wanted.settings.endpoint, wanted.settings.hub_token
     api = huggingface_hub.HfApi(endpoint=endpoint, token=token or False)
@@ -83,7 +83,7 @@ def _ask(wanted: Wanted) -> tuple[str, list[str]]:
 
 
 def _download(wanted: Wanted, cache: HuggingFaceCache, snapshot: Snapshot, names: Iterable[str]) -> None:
-    import huggingface_hub
+    from embedhub.models.quiet_hub import huggingface_hub
 
     settings = wanted.settings
     request: dict[str, Any] = {
@@ -115,7 +115,7 @@ def _all_there(snapshot: Snapshot, names: Iterable[str]) -> bool:
 
 def _refusal(error: Exception, wanted: Wanted, *, has_token: bool) -> str:
     """Why the Hub gave nothing, in words that name the way out."""
-    from huggingface_hub import errors
+    from embedhub.models.quiet_hub import errors
 
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, errors.GatedRepoError):

@@ -81,7 +81,7 @@ def push(
         # One that is not finished must not be believed to be; another dataset is none of ours to judge.
         with suppress(DatasetNotFoundError):
             read_dataset(folder)
-    import huggingface_hub
+    from embedhub.models.quiet_hub import huggingface_hub
 
     api = huggingface_hub.HfApi(endpoint=config.endpoint, token=_token(config))
 
@@ -114,7 +114,7 @@ def pull(id: str, folder: Path, *, kind: str, config: Settings, revision: str | 
         if folder.is_dir():
             return folder
         raise RemoteHubError(f"{id} is not here, and HF_HUB_OFFLINE forbids to fetch it")
-    import huggingface_hub
+    from embedhub.models.quiet_hub import huggingface_hub
 
     def fetch() -> str:
         return str(
@@ -197,7 +197,7 @@ def _token(config: Settings) -> str | bool:
 
 
 def _asked(ask: Callable[[], _Result], config: Settings, id: str) -> _Result:
-    from huggingface_hub import errors
+    from embedhub.models.quiet_hub import errors
 
     try:
         return ask()
