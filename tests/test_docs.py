@@ -85,7 +85,8 @@ def test_every_setting_is_read() -> None:
 
 def test_nobody_else_reads_the_environment() -> None:
     for path in (ROOT / "src").rglob("*.py"):
-        if path.name != "config.py":
+        # quiet_hub.py writes into it, for a library that reads it.
+        if path.name not in ("config.py", "quiet_hub.py"):
             # What stands behind a quote is a snippet for somebody else's program.
             assert not re.search(r"^[^'\"\n]*os\.(environ|getenv)", path.read_text(), re.MULTILINE), path
 
