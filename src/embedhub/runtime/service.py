@@ -224,6 +224,11 @@ class Service:
                 f"no answer within {self.config.answer_seconds} s (EMBEDHUB_ANSWER_SECONDS)", retry_after=1
             ) from error
 
+    @property
+    def computes(self) -> bool:
+        """Whether a model is at work now."""
+        return any(loaded.scheduler.computing for loaded in self.every_model.ready)
+
     async def healthy(self) -> bool:
         """Whether the service computes: it did within the last seconds, or does so now, and nothing is stuck."""
         schedulers = [loaded.scheduler for loaded in self.loaded.ready]
