@@ -263,7 +263,7 @@ def test_health_is_computed(config: Settings) -> None:
 
 
 def test_a_worker_that_hangs_is_not_healthy(config: Settings, monkeypatch: Any) -> None:
-    monkeypatch.setattr(serving, "_PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(serving, "_PROBE_SECONDS", 1)
 
     async def work(service: Service) -> None:
         blocked = Blocked(service)
