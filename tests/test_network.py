@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,12 @@ def run(code: str, tmp_path: Path, model: Path, **more: str) -> subprocess.Compl
 def seen(tmp_path: Path) -> str:
     file = tmp_path / "seen.txt"
     return file.read_text() if file.is_file() else ""
+
+
+def test_huggingface_hub_is_imported_where_it_is_quietened() -> None:
+    for path in (Path(__file__).parents[1] / "src").rglob("*.py"):
+        imports = re.search(r"^\s*(import|from) huggingface_hub\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert bool(imports) == (path.name == "quiet_hub.py"), path
 
 
 def test_the_watch_sees_connections_of_children_too(tmp_path: Path, tiny_folder: Path) -> None:

@@ -8,8 +8,8 @@ import os
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-import huggingface_hub  # noqa: TID251
-from huggingface_hub import errors  # noqa: TID251
-from huggingface_hub.utils.tqdm import disable_progress_bars  # noqa: TID251
+import huggingface_hub
+from huggingface_hub import errors
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
 __all__ = ["disable_progress_bars", "errors", "huggingface_hub"]

@@ -60,6 +60,11 @@ def axes(*values: int) -> NDArray[np.int64]:
     return np.array(values, dtype=np.int64)
 
 
+def _shared(array: NDArray[np.float32]) -> Node:
+    """A constant that is the array, which it keeps, and no copy of it."""
+    return op.constant(array, shared_memory=True)
+
+
 class Layers:
     """Builds layers over one set of weights.
 
@@ -105,7 +110,7 @@ class Layers:
 
     def constant(self, name: str) -> Node:
         """A tensor of the weights as a constant."""
-        return op.constant(self.weights[name], shared_memory=True)
+        return _shared(self.weights[name])
 
     def table(self, name: str, indices: Node, largest: int) -> Node:
         """Rows of an embedding table: [B, T] of indices to [B, T, H].
@@ -116,7 +121,7 @@ class Layers:
         table = self.weights[name]
         if largest >= len(table):
             raise ModelIntegrityError(f"{name} has {len(table)} rows, the tokenizer or config.json needs {largest + 1}")
-        return op.gather(op.constant(table, shared_memory=True), indices, np.int64(0))
+        return op.gather(_shared(table), indices, np.int64(0))
 
     def norm(self, x: Node, name: str) -> Node:
         """Layer normalisation over the last axis."""
@@ -137,7 +142,7 @@ class Layers:
             self._observed_weights.setdefault(site, []).append(weight)
         observed = self._ranges.get(site)
         if observed is None:
-            return op.add(op.matmul(x, op.constant(weight, shared_memory=True), False, True), op.constant(bias))
+            return op.add(op.matmul(x, _shared(weight), False, True), _shared(bias))
         quantized, corrected = observed.quantize_weight(weight, bias)
         return op.add(op.matmul(x, quantized, False, True), op.constant(corrected))
 
@@ -154,12 +159,13 @@ class Layers:
         operations of their own (docs/log.md).
         """
         width = self.weights[f"{names[0]}.weight"].shape[0]
+        head_width = width // self._heads
         marked = self.site(x, site)
-        shape = axes(0, 0, self._heads, width // self._heads)
+        shape = axes(0, 0, self._heads, head_width)
         query, key, value = (
             op.transpose(op.reshape(self.linear(marked, name, site), shape, True), axes(0, 2, 1, 3)) for name in names
         )
-        scores = op.multiply(op.matmul(query, key, False, True), np.float32((width // self._heads) ** -0.5))
+        scores = op.multiply(op.matmul(query, key, False, True), np.float32(head_width**-0.5))
         mixed = op.matmul(op.softmax(op.add(scores, bias), -1), value, False, False)
         return op.reshape(op.transpose(mixed, axes(0, 2, 1, 3)), axes(0, 0, width), True)
 

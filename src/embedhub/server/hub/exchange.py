@@ -59,8 +59,8 @@ class MovedError(Exception):
     """What was asked for is elsewhere by now, at the address that this holds."""
 
 
-# Bytes of an upload that are taken before texts are let pass, and how long it waits for them at most: beside a server
-# that always computes some 80 MB/s still come in.
+# Bytes of an upload that are taken before texts are let pass, and how long it waits for them at most: 256 KiB in 3 ms
+# are 87 MB/s beside a server that always computes.
 _TAKEN_AT_ONCE = 1 << 18
 _PATIENCE_MILLISECONDS = 3
 
