@@ -16,7 +16,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 
-from embedhub.errors import HubError, NotOfferedError, OverloadedError
+from embedhub.errors import HubContentError, HubError, NotOfferedError, OverloadedError
 from embedhub.hub.locks import at_work
 from embedhub.hub.pre_receive import Push
 from embedhub.storage import storage_errors, sync, whole_file
@@ -53,6 +53,9 @@ _SETTINGS = {
     "pack.windowMemory": "64m",
     "pack.threads": "2",
 }
+
+# What it complains of when it is fed what is not its protocol.
+_NOT_UNDERSTOOD = "protocol error"
 
 # The side band of progress and complaints.
 _FOR_PEOPLE = 2
@@ -215,6 +218,7 @@ class Session:
         """What it says, in pieces, until it ends. That references were moved is said once the disk has it.
 
         Raises:
+            HubContentError: it was fed what is not its protocol.
             HubError: it failed without a word to the client.
             OSError: the disk refuses.
         """
@@ -228,7 +232,10 @@ class Session:
         status = await self._process.wait()
         await self._listening
         if silent and status != 0:
-            raise HubError(f"git failed (status {status}): {self._stderr.decode(errors='replace') or 'no reason'}")
+            told = self._stderr.decode(errors="replace")
+            if _NOT_UNDERSTOOD in told:
+                raise HubContentError(f"git does not understand what was sent: {told}")
+            raise HubError(f"git failed (status {status}): {told or 'no reason'}")
         if self._report is not None and self._report.held:
             await asyncio.to_thread(sync_changed, self._repository, self._started_at)
             yield bytes(self._report.held)
