@@ -1,5 +1,6 @@
 """Revisions, references, histories; and that git itself agrees with what was written."""
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,23 @@ def test_git_itself_finds_nothing_wrong(git: GitRepository) -> None:
         ["alice", "alice@users.noreply.embedhub", "Title", "More", "of", "it"]
     )
     assert list((git.folder / "hooks").iterdir()) == []
+
+
+def test_many_small_files_at_once_lie_in_one_pack(git: GitRepository) -> None:
+    large = {f"large-{number}": os.urandom(40_000).hex() for number in range(2)}
+    files = {f"{number % 7}/{number}": f"file {number}" for number in range(1500)} | large
+    made = commit(git, files)
+    assert len(list((git.folder / "objects").glob("pack/*.pack"))) == 1
+    loose = list((git.folder / "objects").glob("??/*"))
+    # The two that are long, and what was there before.
+    assert len(loose) < 10
+    assert not list((git.folder / "objects").glob("pack/tmp_*"))
+    assert run_git(git.folder, "fsck", "--strict", "--no-dangling") == b""
+    with GitReader(git.folder) as fresh:
+        assert {entry.path for entry in fresh.entries(made, recursive=True) if not entry.is_folder} >= set(files)
+    # What lies in a pack is there to be referred to again.
+    again = commit(git, {**files, "one-more": "1"})
+    assert run_git(git.folder, "diff", "--name-only", made, again) == b"one-more\n"
 
 
 def test_revisions(git: GitRepository) -> None:

@@ -16,7 +16,7 @@ from embedhub.errors import HubConflictError, RevisionNotFoundError, StaleParent
 from embedhub.hub.durable import GIT_ERRORS, full_disk, sync_objects, synced
 from embedhub.hub.names import check_reference
 from embedhub.hub.reading import GitReader
-from embedhub.hub.trees import FILE, Changes, edit_tree
+from embedhub.hub.trees import FILE, Changes, edit_tree, remember
 from embedhub.storage import storage_errors, sync
 
 MAIN = "refs/heads/main"
@@ -87,7 +87,9 @@ class GitRepository(GitReader):
     def write_blob(self, content: bytes) -> str:
         """Keep a file's content; gives git's hash of it."""
         with full_disk(self.folder):
-            self.written.append(str(self.repository.create_blob(content)))
+            made = self.repository.create_blob(content)
+        remember(made.raw, content)
+        self.written.append(str(made))
         return self.written[-1]
 
     def edit_tree(self, tree: str | None, changes: Changes) -> str:
@@ -157,7 +159,7 @@ class GitRepository(GitReader):
             StaleParentError: it is not.
             HubConflictError: somebody else holds its lock for too long.
         """
-        sync_objects(self.folder, self.written)
+        sync_objects(self.repository, self.written)
         self.written.clear()
         self._move(reference, commit, expected)
 

@@ -26,8 +26,11 @@ _UNREADABLE = "\ufffd"
 # Nothing longer is looked for or looked into: it came by git, and no client could write it.
 _LONGEST_PATH = 4096
 
+# Size of a file, its pointer if it is a large one, and the length of what git keeps of it.
+_Facts = tuple[int, Pointer | None, int]
+
 # What is known of blobs, by their hash: it never changes, and a listing asks for a thousand at once.
-_known_facts: dict[bytes, tuple[int, Pointer | None, int]] = {}
+_known_facts: dict[bytes, _Facts] = {}
 _MOST_KNOWN = 100_000
 
 # For each path its blob or tree and its mode, or None to remove it.
@@ -283,8 +286,13 @@ def _place(content: bytes, name: bytes) -> int:
         at = end + 1 + _HASH_BYTES
 
 
-def _facts(repository: pygit2.Repository, blob: bytes) -> tuple[int, Pointer | None, int]:
-    """Size of a file, its pointer if it is a large one, and the length of what git keeps of it."""
+def remember(blob: bytes, content: bytes) -> None:
+    """Know a file that was just written without a look at the disk."""
+    pointer = read_pointer(content) if len(content) <= LONGEST_POINTER else None
+    _know(blob, len(content), pointer)
+
+
+def _facts(repository: pygit2.Repository, blob: bytes) -> _Facts:
     known = _known_facts.get(blob)
     if known is None:
         oid = pygit2.Oid(raw=blob)
@@ -294,10 +302,14 @@ def _facts(repository: pygit2.Repository, blob: bytes) -> tuple[int, Pointer | N
         except (KeyError, pygit2.GitError) as error:
             raise _missing(repository, oid) from error
         pointer = read_pointer(_content(repository, oid)) if stored <= LONGEST_POINTER else None
-        known = (stored if pointer is None else pointer.size), pointer, stored
-        if len(_known_facts) >= _MOST_KNOWN:
-            _known_facts.clear()
-        _known_facts[blob] = known
+        known = _know(blob, stored, pointer)
+    return known
+
+
+def _know(blob: bytes, stored: int, pointer: Pointer | None) -> _Facts:
+    if len(_known_facts) >= _MOST_KNOWN:
+        _known_facts.clear()
+    known = _known_facts[blob] = (stored if pointer is None else pointer.size), pointer, stored
     return known
 
 
