@@ -1,6 +1,6 @@
 """Other names for models: what to say when the model behind one is not there.
 
-Knows the settings' pairs of name and model; which models there are, `loaded.py` knows.
+Knows the settings' pairs of name and model; which models there are, others know.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from embedhub.config import Settings
 from embedhub.errors import ModelError, ModelNotFoundError
-from embedhub.runtime.loaded import LoadedModels
+from embedhub.runtime.loaded import Models
 
 
 @contextmanager
@@ -27,13 +27,13 @@ def alias_told(name: str | None, config: Settings) -> Iterator[None]:
         raise ModelNotFoundError(f"{name} stands for {model} (EMBEDHUB_MODEL_ALIASES): {error}") from error
 
 
-async def dead_aliases(loaded: LoadedModels, config: Settings) -> list[str]:
+async def dead_aliases(models: Models, config: Settings) -> list[str]:
     """For each alias whose model a request could not have, what is wrong with it."""
     found = []
     for name, _ in config.model_aliases:
         try:
             with alias_told(name, config):
-                await loaded.describe(name)
+                await models.describe(name)
         except ModelError as error:
             found.append(" ".join(str(error).split()))
     return found

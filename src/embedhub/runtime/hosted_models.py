@@ -7,7 +7,7 @@ To everybody else the name means what it would mean without the repository. Refu
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
 from typing import TypeVar
@@ -58,12 +58,13 @@ class HostedModels:
         hub: holds them.
         derived: where their files are laid out.
         config: the settings.
+        started_with: names of models that the server loads first.
     """
 
-    def __init__(self, hub: Hub, derived: Derived, config: Settings) -> None:
+    def __init__(self, hub: Hub, derived: Derived, config: Settings, started_with: Iterable[str] = ()) -> None:
         self._hub = hub
         self._derived = derived
-        self._config = config
+        self._started_with = frozenset(started_with) or frozenset({config.model})
         self._store = ModelStore(config.home)
         # By the name of a request: until when that holds, and what it means.
         self._known: OrderedDict[str, tuple[float, Located | None]] = OrderedDict()
@@ -133,7 +134,7 @@ class HostedModels:
         try:
             return find_model(name, settings=settings, hosted=False)
         except ModelNotFoundError:
-            if name != self._config.model:
+            if name not in self._started_with:
                 raise
         return find_model(name, settings=settings)
 

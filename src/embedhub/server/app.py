@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from embedhub.config import Settings
+from embedhub.hub.access import Actor
 from embedhub.hub.derived import Derived
 from embedhub.hub.hosting import Hub
 from embedhub.runtime.finding import Sources
@@ -62,11 +63,12 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
         vocabulary(config.vocabularies)
     gate = gate or Gate(config)
     bodies = Bodies(config)
+    models = tuple(models)
     hub = Hub(config.home)
     derived = Derived(hub, config.derived_mb << 20)
     hosted = HostedDatasets(derived, config)
     maps = HostedMaps(derived)
-    hosted_models = HostedModels(hub, derived, config)
+    hosted_models = HostedModels(hub, derived, config, models)
     runner = JobRunner(Jobs(hub, config), hub, config)
     service = Service(config, models, sources=Sources(find=hosted_models.find))
     requests = RequestMetrics()
@@ -126,5 +128,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
         exception_handlers={404: unmatched, 405: unmatched, Exception: broken},
     )
     app.state.service = service
+    # As whoever may use every model sees them.
+    app.state.models = ModelsOf(service.every_model, hosted_models, partial(Actor, scope="admin"))
     app.state.runner = runner
     return app

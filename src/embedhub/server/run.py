@@ -123,7 +123,7 @@ async def _serve(server: _Server, app: Starlette, listening: list[socket.socket]
 
 async def _tell_dead_aliases(app: Starlette, config: Settings) -> None:
     """Beside the first requests: looking through the disk takes longer than a server may take to start."""
-    for told in await dead_aliases(app.state.service.every_model, config):
+    for told in await dead_aliases(app.state.models, config):
         logger.warning("%s", told)
 
 

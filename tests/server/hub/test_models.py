@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 from tests.engine.checkpoints import write_bert
-from tests.server.processes import Running, eventually
+from tests.server.processes import Running, eventually, running
 
 from embedhub import Model
 from embedhub.config import Settings, read_settings
@@ -180,3 +180,20 @@ def test_weights_are_links_and_what_they_say_they_are(hosting: Running, commit: 
     assert weights.is_symlink()
     assert weights.readlink().name == spec.expected_sha256
     assert spec.weights_sha256 == spec.expected_sha256
+
+
+def test_a_server_starts_with_hosted_models_and_calls_them_by_other_names(
+    hosting: Running, commit: str, tokens: dict[str, str], tiny_folder: Path, tmp_path: Path
+) -> None:
+    del commit
+    (tmp_path / "home").symlink_to(hosting.home)
+    flags = ["--model", str(tiny_folder), "--model", SECRET, "--model-aliases", f"short={OPEN}"]
+    with (
+        running(tmp_path, tiny_folder, *flags) as server,
+        httpx.Client(base_url=server.address, headers={"authorization": f"Bearer {tokens['bob']}"}) as bob,
+    ):
+        np.testing.assert_allclose(vector_of(bob, "short"), vector_of(bob, OPEN), atol=1e-6)
+        # Whoever starts a server with a private model serves it to everybody.
+        assert len(vector_of(bob, SECRET)) == 32
+        assert eventually(lambda: bob.get("/health").status_code == 200)
+        assert "EMBEDHUB_MODEL_ALIASES" not in server.told()
