@@ -261,6 +261,13 @@ class Settings:
         help="Size of one commit's own body, without its large files, in MB.",
         group="serve",
     )
+    max_push_mb: int = _setting(
+        10_240,
+        env="EMBEDHUB_MAX_PUSH_MB",
+        parse=positive,
+        help="Size of one push of git, without its large files, in MB.",
+        group="serve",
+    )
     max_upload_mb: int = _setting(
         1024,
         env="EMBEDHUB_MAX_UPLOAD_MB",

@@ -1,19 +1,30 @@
 """Columns as colours need them."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from embedhub.datasets.colouring import MOST_LABELS, colours_of
+from embedhub.datasets.colouring import MOST_LABELS, colours_at, colours_of
 
 
-def told(values: pa.Array, rows: list[int] | None = None) -> dict[str, object] | None:
-    column = pa.chunked_array([values[:2], values[2:]])
-    return colours_of(column, np.array(range(len(values)) if rows is None else rows, np.int64))
+def told(values: pa.Array) -> dict[str, object] | None:
+    return colours_of(pa.chunked_array([values[:2], values[2:]]))
 
 
-def test_numbers_are_told_at_the_rows_asked_for() -> None:
-    assert told(pa.array([1, None, 3, 4], pa.int16()), [3, 1, 0]) == {"kind": "number", "values": [4.0, None, 1.0]}
+def test_numbers_are_told_at_the_rows_asked_for(tmp_path: Path) -> None:
+    files = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    for first, path in zip((0, 2500), files, strict=True):
+        numbers = pa.array([None if row == 7 else row for row in range(first, first + 2500)], pa.int16())
+        pq.write_table(pa.table({"x": numbers, "other": numbers}), path, row_group_size=700)
+    rows = [0, 7, 699, 700, 1000, 2499, 2500, 4999]
+    values = [0.0, None, 699.0, 700.0, 1000.0, 2499.0, 2500.0, 4999.0]
+    assert colours_at(files, "x", np.array(rows)) == {"kind": "number", "values": values}
+
+
+def test_what_is_no_number_is_null() -> None:
     assert told(pa.array([0.1234567891, float("nan"), float("inf")])) == {
         "kind": "number",
         "values": [0.123457, None, None],

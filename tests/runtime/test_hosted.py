@@ -21,6 +21,7 @@ from embedhub.hub.names import Kind
 from embedhub.hub.pointers import Pointer
 from embedhub.hub.repositories import Repository
 from embedhub.runtime import hosted as module
+from embedhub.runtime.apart import Apart
 from embedhub.runtime.hosted import HostedDatasets, Question
 from embedhub.runtime.service import Service
 
@@ -48,7 +49,8 @@ class World:
         self.config = config
         self.hub = Hub(config.home)
         self.derived = Derived(self.hub, config.derived_mb << 20)
-        self.datasets = HostedDatasets(self.derived, config)
+        self.apart = Apart()
+        self.datasets = HostedDatasets(self.derived, self.apart, config)
         self.service = Service(config)
 
     def add(self, name: str, **others: bytes) -> tuple[Repository, str]:
@@ -83,6 +85,7 @@ async def _world(folder: Path, config: Settings) -> AsyncIterator[World]:
         yield world
     finally:
         world.datasets.close()
+        world.apart.close()
         world.hub.close()
 
 

@@ -17,6 +17,7 @@ from embedhub.hub.hosting import Hub
 from embedhub.hub.names import Kind
 from embedhub.hub.repositories import Repository
 from embedhub.runtime import hosted_maps as module
+from embedhub.runtime.apart import Apart
 from embedhub.runtime.hosted_maps import HostedMaps, MapFile
 from embedhub.search.projection import fitted_to_square, principal_plane
 
@@ -36,9 +37,11 @@ def hub(offline: Settings) -> Iterator[Hub]:
 
 @pytest.fixture
 def maps(hub: Hub) -> Iterator[HostedMaps]:
-    made = HostedMaps(Derived(hub, 1 << 30))
+    apart = Apart()
+    made = HostedMaps(Derived(hub, 1 << 30), apart)
     yield made
     made.close()
+    apart.close()
 
 
 @pytest.fixture

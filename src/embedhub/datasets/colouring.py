@@ -1,5 +1,7 @@
-"""A column as colours need it: numbers, or the few labels that get a colour each. Pure; knows arrays of pyarrow."""
+"""A column as colours need it: numbers, or the few labels that get a colour each. Knows arrays of pyarrow."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,18 +9,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from embedhub.datasets.tables import open_table
+
 # Labels that have a colour of their own: people tell no more apart. The others share one.
 MOST_LABELS = 8
 
 _LONGEST_LABEL = 100
 
 
-def colours_of(column: Any, rows: NDArray[np.int64]) -> dict[str, Any] | None:
-    """What a column says at some rows.
+def colours_at(files: Sequence[Path], name: str, rows: NDArray[np.int64]) -> dict[str, Any] | None:
+    """What a column of Parquet files says at some rows, as `colours_of` gives it.
+
+    Args:
+        files: their places.
+        name: of the column.
+        rows: int64 [n], ascending.
+
+    Raises:
+        DatasetError: a file is broken.
+    """
+    return colours_of(open_table(files).column(name, rows))
+
+
+def colours_of(column: Any) -> dict[str, Any] | None:
+    """What a column says.
 
     Args:
         column: a pyarrow ChunkedArray.
-        rows: int64 [n].
 
     Returns:
         `{"kind": "number", "values": […]}`, or `{"kind": "category", "labels": […], "codes": […], "others": n}` where
@@ -30,11 +47,10 @@ def colours_of(column: Any, rows: NDArray[np.int64]) -> dict[str, Any] | None:
         column, kind = column.cast(kind.value_type), kind.value_type
     if not gives_colours(kind):
         return None
-    chosen = column.take(pa.array(rows))
     if _is_number(kind):
-        numbers = chosen.cast(pa.float64(), safe=False).to_numpy()
+        numbers = column.cast(pa.float64(), safe=False).to_numpy()
         return {"kind": "number", "values": [_short(number) for number in numbers]}
-    words = chosen.cast(pa.string())
+    words = column.cast(pa.string())
     counts = pc.value_counts(words.drop_null()).to_pylist()
     # Equally frequent ones in the order of the alphabet, so that colours stay what they are.
     counts.sort(key=lambda each: (-each["counts"], each["values"]))

@@ -120,6 +120,8 @@ class Vectors:
 def _parquet_errors(path: Path) -> Iterator[None]:
     try:
         yield
+    except MemoryError as error:
+        raise DatasetError(f"{path} unfolds to more memory than there is for it") from error
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise DatasetError(f"{path} is broken: {reason}") from error
@@ -241,6 +243,18 @@ def read_shard(path: Path) -> Shard:
     counts = _counts(path, stored.get(_COUNTS_KEY, b"{}"))
     truncated = _flags(path, stored.get(_TRUNCATED_KEY), footer.num_rows)
     return Shard(path, footer, schema, facts, counts, stamp, truncated)
+
+
+def read_through(files: Sequence[Path]) -> None:
+    """Read everything in shards, a row group at a time, and keep nothing of it.
+
+    Raises:
+        DatasetError: a file is broken, or unfolds to more memory than this process has.
+    """
+    for path in files:
+        shard = read_shard(path)
+        for group in range(len(shard.starts)):
+            shard.read(group, shard.schema.names)
 
 
 def _counts(path: Path, text: bytes) -> Counts:

@@ -5,6 +5,8 @@ statistics of the Hugging Face dataset viewer (its public documentation).
 """
 
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from embedhub.datasets.tables import Table
+from embedhub.datasets.tables import open_table
 from embedhub.errors import DatasetError
 
 BINS = 10
@@ -22,23 +24,28 @@ MOST_LABELS = 30
 
 # What lies behind is not counted, and the answer says so.
 MOST_ROWS = 5_000_000
+MOST_CELLS = 32_000_000
 
 
-def statistics_of(table: Table) -> dict[str, Any]:
-    """Statistics of every column, as JSON.
+def statistics_of(files: Sequence[Path]) -> dict[str, Any]:
+    """Statistics of every column of Parquet files, as JSON.
 
     Raises:
-        DatasetError: a file is broken.
+        DatasetError: there is none, one is broken, or their columns differ.
     """
+    table = open_table(files)
     columns = [_Column(field.name, field.type) for field in table.schema]
+    most_rows = min(MOST_ROWS, MOST_CELLS // max(len(columns), 1))
     counted = 0
-    for group in table.groups():
-        if counted >= MOST_ROWS:
+    for batch in table.batches():
+        if counted >= most_rows:
             break
-        counted += group.num_rows
+        counted += batch.num_rows
         for column in columns:
             try:
-                column.add(group[column.name])
+                column.add(batch.column(column.name))
+            except MemoryError:
+                raise
             except pa.ArrowException as error:
                 raise DatasetError(f"column {column.name!r:.100} cannot be counted: {error}") from error
     return {
@@ -66,14 +73,14 @@ class _Column:
         self._nulls += values.null_count
         present = values.drop_null()
         if _is_number(self._kind):
-            self._numbers.append(present.cast(pa.float64(), safe=False).to_numpy())
+            self._numbers.append(present.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
         elif pa.types.is_boolean(self._kind):
             self._count(present.cast(pa.string()))
         elif _is_text(self._kind):
-            self._numbers.append(pc.utf8_length(present).to_numpy().astype(np.float64))
+            self._numbers.append(pc.utf8_length(present).to_numpy(zero_copy_only=False).astype(np.float64))
             self._count(present)
         elif _is_list(self._kind):
-            self._numbers.append(pc.list_value_length(present).to_numpy().astype(np.float64))
+            self._numbers.append(pc.list_value_length(present).to_numpy(zero_copy_only=False).astype(np.float64))
 
     def told(self, rows: int) -> dict[str, Any]:
         """What is told of it."""
@@ -84,7 +91,7 @@ class _Column:
     def _count(self, texts: Any) -> None:
         if self._labels is None:
             return
-        counts = pc.value_counts(texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts)
+        counts = pc.value_counts(texts)
         if len(counts) + len(self._labels) > 2 * MOST_LABELS:
             self._labels = None
             return

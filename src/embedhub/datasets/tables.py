@@ -12,10 +12,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from embedhub.datasets.storage import whole_file
 from embedhub.errors import DatasetError
@@ -24,6 +26,12 @@ from embedhub.errors import DatasetError
 MOST_CHARACTERS = 10_000
 MOST_NUMBERS = 16
 SHOWN_NUMBERS = 4
+
+# Read at a time, of rows and of a file.
+_BATCH_ROWS = 1000
+_BUFFER_BYTES = 1 << 20
+
+_MOST_COLUMNS = 5000
 
 # Of a file that is not Parquet: it is read whole.
 _MOST_BYTES = 1 << 30
@@ -61,27 +69,32 @@ class Table:
                 found.extend(_shown(row) for row in self._read(place, group, begin, end))
         return found
 
-    def groups(self) -> Iterator[Any]:
-        """The rows in order, a row group at a time, as pyarrow Tables.
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
+        """The rows in order, some at a time, as pyarrow RecordBatches; None are all columns.
 
         Raises:
             DatasetError: a file is broken.
         """
-        for _, _, place, group in self._groups:
-            with _errors(self.files[place]), pq.ParquetFile(self.files[place]) as file:
-                yield file.read_row_group(group)
-
-    def column(self, name: str) -> Any:
-        """One column of all rows as a pyarrow ChunkedArray; the others are not read.
-
-        Raises:
-            DatasetError: a file is broken.
-        """
-        parts = []
         for path in self.files:
-            with _errors(path), pq.ParquetFile(path) as file:
-                parts.append(file.read([name]).column(name))
-        return pa.chunked_array([chunk for part in parts for chunk in part.chunks], self.schema.field(name).type)
+            with _errors(path), _opened(path) as file:
+                yield from file.iter_batches(_BATCH_ROWS, columns=columns)
+
+    def column(self, name: str, rows: NDArray[np.int64]) -> Any:
+        """One column at some rows as a pyarrow ChunkedArray; other columns are not read.
+
+        Args:
+            name: of the column.
+            rows: their numbers from 0, int64 [n], ascending.
+
+        Raises:
+            DatasetError: a file is broken.
+        """
+        parts, first = [], 0
+        for batch in self.batches([name]):
+            here = rows[slice(*np.searchsorted(rows, [first, first + len(batch)]))]
+            parts.append(batch.column(0).take(pa.array(here - first)))
+            first += len(batch)
+        return pa.chunked_array(parts, self.schema.field(name).type)
 
     def features(self) -> list[dict[str, Any]]:
         """What the columns hold, in the words of the library `datasets`."""
@@ -99,8 +112,43 @@ class Table:
         return [(first, size, *at) for first, size, at in zip(firsts, sizes, places, strict=False)]
 
     def _read(self, place: int, group: int, begin: int, end: int) -> list[dict[str, Any]]:
-        with _errors(self.files[place]), pq.ParquetFile(self.files[place]) as file:
-            return list(file.read_row_group(group).slice(begin, end - begin).to_pylist())
+        found: list[dict[str, Any]] = []
+        first = 0
+        with _errors(self.files[place]), _opened(self.files[place]) as file:
+            for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group]):
+                low = max(begin - first, 0)
+                found.extend(batch.slice(low, max(end - first - low, 0)).to_pylist())
+                first += len(batch)
+                if first >= end:
+                    break
+        return found
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some rows of a table, and what its columns are.
+
+    Attributes:
+        row_count: rows of the whole table.
+        names: of the columns.
+        features: what the columns hold, in the words of the library `datasets`.
+        rows: the values, and which columns were cut.
+    """
+
+    row_count: int
+    names: list[str]
+    features: list[dict[str, Any]]
+    rows: list[tuple[dict[str, Any], list[str]]]
+
+
+def page_of(files: Sequence[Path], offset: int, length: int) -> Page:
+    """Rows from `offset` on, as many as there are of `length`, of a table of Parquet files.
+
+    Raises:
+        DatasetError: there is none, one is broken, or their columns differ.
+    """
+    table = open_table(files)
+    return Page(table.row_count, table.schema.names, table.features(), table.rows(offset, length))
 
 
 def open_table(files: Sequence[Path]) -> Table:
@@ -111,7 +159,7 @@ def open_table(files: Sequence[Path]) -> Table:
     """
     footers, schema = [], None
     for path in files:
-        with _errors(path), pq.ParquetFile(path) as file:
+        with _errors(path), _opened(path) as file:
             footers.append(file.metadata)
             own = file.schema_arrow.remove_metadata()
         if schema is not None and not own.equals(schema):
@@ -119,6 +167,8 @@ def open_table(files: Sequence[Path]) -> Table:
         schema = own
     if schema is None:
         raise DatasetError("there is no file with rows")
+    if len(schema.names) > _MOST_COLUMNS:
+        raise DatasetError(f"{files[0]} has {len(schema.names)} columns; up to {_MOST_COLUMNS} are shown")
     if len(set(schema.names)) < len(schema.names):
         raise DatasetError(f"{files[0]} has two columns of one name")
     return Table(tuple(files), tuple(footers), schema)
@@ -141,14 +191,23 @@ def convert(source: Path, target: Path) -> None:
         else:
             parsing = pa_json.ParseOptions(newlines_in_values=True)
             table = pa_json.read_json(source, parse_options=parsing)
+        if table.num_columns > _MOST_COLUMNS:
+            raise DatasetError(f"{source} has {table.num_columns} columns; up to {_MOST_COLUMNS} are shown")
         with whole_file(target) as file:
             pq.write_table(table, file, row_group_size=2_000)
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    """A Parquet file of which no more lies in memory than it takes."""
+    return pq.ParquetFile(path, buffer_size=_BUFFER_BYTES)
 
 
 @contextmanager
 def _errors(path: Path) -> Iterator[None]:
     try:
         yield
+    except MemoryError as error:
+        raise DatasetError(f"{path} unfolds to more memory than there is for it") from error
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise

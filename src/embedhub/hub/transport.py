@@ -92,6 +92,7 @@ class Transport:
         protocol: str = "",
         advertise: bool = False,
         push: Push | None = None,
+        most_bytes: int = 0,
     ) -> AsyncIterator["Session"]:
         """A program at work on a repository; it ends with the block, whatever it was doing.
 
@@ -101,6 +102,7 @@ class Transport:
             protocol: what the client says of the protocol's version.
             advertise: only say which references there are.
             push: who pushes; needed for references to be moved.
+            most_bytes: that a push may have, as it is sent; 0 does not limit it.
 
         Raises:
             NotOfferedError: git is not installed.
@@ -131,7 +133,7 @@ class Transport:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 cwd=repository,
-                env=self._environment(git, hooks, protocol, push),
+                env=self._environment(git, hooks, protocol, push, most_bytes),
                 # Its children end with it.
                 start_new_session=True,
                 pass_fds=held,
@@ -158,9 +160,9 @@ class Transport:
             raise HubError(f"{hook} cannot be executed, so no push can be checked: is its file system mounted noexec?")
         return hook.parent
 
-    def _environment(self, git: str, hooks: str, protocol: str, push: Push | None) -> dict[str, str]:
+    def _environment(self, git: str, hooks: str, protocol: str, push: Push | None, most_bytes: int) -> dict[str, str]:
         """All that it knows of the world: nobody's settings but ours."""
-        settings = _SETTINGS | {"core.hooksPath": hooks}
+        settings = _SETTINGS | {"core.hooksPath": hooks, "receive.maxInputSize": str(most_bytes)}
         made = {
             "PATH": os.pathsep.join([str(Path(git).parent), os.defpath]),
             "HOME": str(self._folder),

@@ -6,9 +6,8 @@ question needs. Refuses to know HTTP, and who may ask. Lives in one event loop; 
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +23,9 @@ from embedhub.errors import DatasetError, ModelNotFoundError, RequestTimeoutErro
 from embedhub.hub.derived import Derived
 from embedhub.hub.repositories import Repository
 from embedhub.models.wanted import is_model_id
+from embedhub.runtime.apart import Apart
 from embedhub.runtime.collection import EmbeddedDataset, Hit, check_model, made_by, revision_here
+from embedhub.runtime.hosted_files import dataset_files, named, see_through
 from embedhub.runtime.loaded import LoadedModel
 from embedhub.runtime.service import Answer, Caller, Service
 from embedhub.search import EXACT_ROWS
@@ -45,8 +46,6 @@ _BYTES_A_ROW = 16
 _ANYBODY = Caller()
 
 _INDEX = "index"
-_CARD = "README.md"
-_ROWS = (".parquet", ".csv", ".tsv", ".jsonl", ".json", ".csv.gz", ".jsonl.gz")
 
 
 @dataclass(frozen=True)
@@ -100,11 +99,13 @@ class HostedDatasets:
 
     Args:
         derived: the files of commits, and where indexes are kept.
+        apart: where files are read that nobody has read before.
         config: the settings.
     """
 
-    def __init__(self, derived: Derived, config: Settings) -> None:
+    def __init__(self, derived: Derived, apart: Apart, config: Settings) -> None:
         self._derived = derived
+        self._apart = apart
         self._config = config
         # By uuid and commit, the one that was not used for longest first.
         self._opens: dict[_Key, asyncio.Task[_Opened]] = {}
@@ -167,7 +168,7 @@ class HostedDatasets:
             )
 
         def find(opened: _Opened) -> list[list[Hit]]:
-            with _named(opened.folder, repository):
+            with named(opened.folder, repository):
                 dataset = opened.dataset
                 among = rows_that_fulfil(dataset.stored, conditions) if conditions else None
                 return dataset.search_vectors(vectors, question.top_k, columns=question.columns, among=among)
@@ -215,7 +216,7 @@ class HostedDatasets:
 
     def _read(self, repository: Repository, commit: str) -> _Opened:
         files = self._derived.files(repository, commit, dataset_files)
-        with _named(files, repository):
+        with named(files, repository):
             stored = read_dataset(files)
             memory = _memory_bytes(stored)
             if memory > self._config.search_memory_mb << 20:
@@ -223,6 +224,7 @@ class HostedDatasets:
                     f"{repository.id} takes {memory >> 20} MB to be searched, {self._config.search_memory_mb} are "
                     "allowed (EMBEDHUB_SEARCH_MEMORY_MB)"
                 )
+            see_through(stored, self._apart, self._derived.folder(repository, commit))
             index_folder = self._derived.folder(repository, commit) / _INDEX
             dataset = EmbeddedDataset(stored, self._config, index_folder=index_folder)
             # A question should not wait for what can be made before it comes.
@@ -284,17 +286,3 @@ def _no_model(provenance: Provenance) -> ModelNotFoundError:
         f"the dataset was made by {name:.200} (weights {provenance.weights_sha256[:12]:.12}), which is not on this "
         f"server: {way_out}; or send a vector of that model instead of a query"
     )
-
-
-def dataset_files(paths: Collection[str]) -> list[str]:
-    """Of a commit's files those that hold rows or say how they are divided."""
-    return sorted(path for path in paths if path == _CARD or path.lower().endswith(_ROWS))
-
-
-@contextmanager
-def _named(folder: Path, repository: Repository) -> Iterator[None]:
-    """Errors that call a dataset by its name: nobody elsewhere can do anything with our paths."""
-    try:
-        yield
-    except DatasetError as error:
-        raise type(error)(str(error).replace(str(folder), repository.id)) from error

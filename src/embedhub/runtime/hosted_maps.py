@@ -26,13 +26,13 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from embedhub.datasets import StoredDataset, read_dataset
-from embedhub.datasets.colouring import colours_of
-from embedhub.datasets.tables import open_table
-from embedhub.errors import ColumnError, ComputationError, DatasetError, EmbedhubError, MissingExtraError, SettingError
+from embedhub.datasets.colouring import colours_at
+from embedhub.errors import ColumnError, ComputationError, EmbedhubError, MissingExtraError, SettingError
 from embedhub.hub.derived import Derived
 from embedhub.hub.repositories import Repository
 from embedhub.hub.staging import hub_storage_errors
-from embedhub.runtime.hosted import dataset_files
+from embedhub.runtime.apart import Apart
+from embedhub.runtime.hosted_files import dataset_files, named, see_through
 from embedhub.search.projection import METHODS, fitted_to_square, gathered, has_umap, principal_plane, sample
 from embedhub.storage import whole_file
 
@@ -78,10 +78,12 @@ class HostedMaps:
 
     Args:
         derived: the files of commits, and where maps are kept.
+        apart: where columns are read.
     """
 
-    def __init__(self, derived: Derived) -> None:
+    def __init__(self, derived: Derived, apart: Apart) -> None:
         self._derived = derived
+        self._apart = apart
         self._threads = ThreadPoolExecutor(1, "umap")
         self._lock = threading.Lock()
         # Commits whose UMAP waits or is computed, and what became of those that failed.
@@ -105,10 +107,15 @@ class HostedMaps:
             DatasetError: there is no embedded dataset in that commit, or it is broken.
         """
         root = self._derived.files(repository, commit, dataset_files)
-        try:
+        with named(root, repository):
             return read_dataset(root)
-        except DatasetError as error:
-            raise type(error)(str(error).replace(str(root), repository.id)) from error
+
+    def _readable(self, repository: Repository, commit: str) -> StoredDataset:
+        """The dataset of a commit, all of which may be read."""
+        stored = self.stored(repository, commit)
+        with named(stored.path, repository):
+            see_through(stored, self._apart, self._derived.folder(repository, commit))
+        return stored
 
     def pca(self, repository: Repository, commit: str) -> MapFile:
         """The map by principal components, made now if it is not there; errors as of `stored`."""
@@ -170,8 +177,9 @@ class HostedMaps:
         key = hashlib.sha256(name.encode()).hexdigest()[:16]
         place = shown.path.with_name(f"{shown.path.stem}-{key}.json")
         if not place.is_file():
-            table = open_table([shard.path for shard in stored.shards])
-            made = colours_of(table.column(name), shown.rows())
+            made = self._apart.run(
+                repository.id, colours_at, [shard.path for shard in stored.shards], name, shown.rows()
+            )
             if made is None:
                 raise ColumnError(
                     f"column {name!r:.100} holds neither numbers nor words: there is nothing to colour by"
@@ -188,7 +196,7 @@ class HostedMaps:
             SettingError: there is no such row.
             DatasetError: as of `stored`.
         """
-        stored = self.stored(repository, commit)
+        stored = self._readable(repository, commit)
         for row in rows:
             if row >= stored.row_count:
                 raise SettingError(f"there is no row {row}: {stored.row_count} rows, counted from 0")
@@ -207,7 +215,7 @@ class HostedMaps:
         self, repository: Repository, commit: str, method: str
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
         """Row numbers and vectors of what is shown, and how many rows there are."""
-        stored = self.stored(repository, commit)
+        stored = self._readable(repository, commit)
         wanted = sample(stored.row_count, MOST_POINTS[method])
         parts = ((part.rows, part.matrix) for part in stored.iterate_vectors())
         rows, vectors = gathered(parts, wanted, stored.dimensions)

@@ -7,23 +7,24 @@ what takes long (statistics, other formats as Parquet) beside the commit's files
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from embedhub.datasets.statistics import statistics_of
-from embedhub.datasets.tables import Table, convert, open_table
-from embedhub.errors import DatasetError, DatasetNotFoundError, EntryNotFoundError, HubContentError
+from embedhub.datasets.tables import Page, convert, page_of
+from embedhub.errors import DatasetNotFoundError, EntryNotFoundError, HubContentError
 from embedhub.hub.cards import read_card
 from embedhub.hub.derived import Derived
 from embedhub.hub.repositories import Repository
 from embedhub.hub.staging import hub_storage_errors
-from embedhub.runtime.hosted import dataset_files
-from embedhub.storage import whole_file
+from embedhub.runtime.apart import Apart
+from embedhub.runtime.hosted_files import dataset_files, named
+from embedhub.storage import unfinished_files, whole_file
 
 DEFAULT = "default"
 
@@ -47,10 +48,12 @@ class HostedTables:
 
     Args:
         derived: the files of commits, and where what is made of them is kept.
+        apart: where files are read.
     """
 
-    def __init__(self, derived: Derived) -> None:
+    def __init__(self, derived: Derived, apart: Apart) -> None:
         self._derived = derived
+        self._apart = apart
 
     def splits(self, repository: Repository, commit: str) -> Splits:
         """For each configuration its splits, for each of these the paths of its files.
@@ -60,8 +63,8 @@ class HostedTables:
         """
         return _splits(self._derived.files(repository, commit, dataset_files), repository)
 
-    def open(self, repository: Repository, commit: str, config: str, split: str) -> Table:
-        """A split's table; empty names take the first of each.
+    def page(self, repository: Repository, commit: str, config: str, split: str, offset: int, length: int) -> Page:
+        """Some rows of a split; empty names take the first of each.
 
         Raises:
             EntryNotFoundError: there is no such configuration or split.
@@ -69,16 +72,18 @@ class HostedTables:
         """
         root = self._derived.files(repository, commit, dataset_files)
         paths = _chosen(_splits(root, repository), config, split, repository)
-        with _named(root, repository):
-            return open_table([self._parquet(repository, commit, root, path) for path in paths])
+        with named(root, repository):
+            return self._apart.run(
+                repository.id, page_of, self._as_parquet(repository, commit, root, paths), offset, length
+            )
 
     def statistics(self, repository: Repository, commit: str, config: str, split: str) -> dict[str, Any]:
-        """A split's statistics, made once a commit; errors as of `open`."""
-        root, name = self._statistics_file(repository, commit, config, split)
+        """A split's statistics, made once a commit; errors as of `page`."""
+        root, paths, name = self._statistics_file(repository, commit, config, split)
 
         def write(place: Path) -> None:
-            with _named(root, repository):
-                made = statistics_of(self.open(repository, commit, config, split))
+            with named(root, repository):
+                made = self._apart.run(repository.id, statistics_of, self._as_parquet(repository, commit, root, paths))
             with whole_file(place) as file:
                 file.write(json.dumps(made).encode())
 
@@ -86,22 +91,32 @@ class HostedTables:
         return made
 
     def has_statistics(self, repository: Repository, commit: str, config: str, split: str) -> bool:
-        """Whether a split's statistics are made already; errors as of `open`."""
-        _, name = self._statistics_file(repository, commit, config, split)
+        """Whether a split's statistics are made already; errors as of `page`."""
+        _, _, name = self._statistics_file(repository, commit, config, split)
         return (self._derived.folder(repository, commit) / _TABLES / name).is_file()
 
-    def _statistics_file(self, repository: Repository, commit: str, config: str, split: str) -> tuple[Path, str]:
-        """The folder of the commit's files, and the name under which a split's statistics are kept."""
+    def _statistics_file(
+        self, repository: Repository, commit: str, config: str, split: str
+    ) -> tuple[Path, list[str], str]:
+        """The folder of the commit's files, a split's, and the name under which its statistics are kept."""
         root = self._derived.files(repository, commit, dataset_files)
         # Of the files and not of the names, so that nobody's inventions leave a trace.
         paths = _chosen(_splits(root, repository), config, split, repository)
-        return root, f"statistics-{hashlib.sha256(json.dumps(paths).encode()).hexdigest()[:16]}.json"
+        return root, paths, f"statistics-{hashlib.sha256(json.dumps(paths).encode()).hexdigest()[:16]}.json"
 
-    def _parquet(self, repository: Repository, commit: str, root: Path, path: str) -> Path:
-        if path.endswith(".parquet"):
-            return root / path
-        key = hashlib.sha256(path.encode()).hexdigest()[:16]
-        return self._kept(repository, commit, f"{key}.parquet", lambda place: convert(root / path, place))
+    def _as_parquet(self, repository: Repository, commit: str, root: Path, paths: Sequence[str]) -> list[Path]:
+        """The files, or what was made of them once a commit."""
+        return [
+            root / path
+            if path.endswith(".parquet")
+            else self._kept(
+                repository,
+                commit,
+                f"{hashlib.sha256(path.encode()).hexdigest()[:16]}.parquet",
+                partial(self._apart.run, f"{repository.id}/{path}", convert, root / path),
+            )
+            for path in paths
+        ]
 
     def _kept(self, repository: Repository, commit: str, name: str, write: Callable[[Path], None]) -> Path:
         """A file beside the commit's own, written if it is not there; who wants the same waits for one writer."""
@@ -112,6 +127,8 @@ class HostedTables:
                 folder.mkdir(exist_ok=True)
                 with FileLock(folder / f"{name}.lock"):
                     if not place.is_file():
+                        for left in unfinished_files(place):
+                            left.unlink(missing_ok=True)
                         write(place)
             self._derived.make_room(keep=folder.parent)
         return place
@@ -175,12 +192,3 @@ def _chosen(splits: Splits, config: str, split: str, repository: Repository) -> 
     if paths is None:
         raise EntryNotFoundError(f"{repository.id} has no split {split:.100}; it has: {', '.join(chosen)}")
     return paths
-
-
-@contextmanager
-def _named(root: Path, repository: Repository) -> Iterator[None]:
-    """Errors that call a dataset by its name: nobody elsewhere can do anything with our paths."""
-    try:
-        yield
-    except DatasetError as error:
-        raise type(error)(str(error).replace(str(root), repository.id)) from error

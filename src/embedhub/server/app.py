@@ -13,6 +13,7 @@ from embedhub.config import Settings
 from embedhub.hub.access import Actor
 from embedhub.hub.derived import Derived
 from embedhub.hub.hosting import Hub
+from embedhub.runtime.apart import Apart
 from embedhub.runtime.finding import Sources
 from embedhub.runtime.hosted import HostedDatasets
 from embedhub.runtime.hosted_maps import HostedMaps
@@ -66,8 +67,9 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
     models = tuple(models)
     hub = Hub(config.home)
     derived = Derived(hub, config.derived_mb << 20)
-    hosted = HostedDatasets(derived, config)
-    maps = HostedMaps(derived)
+    apart = Apart()
+    hosted = HostedDatasets(derived, apart, config)
+    maps = HostedMaps(derived, apart)
     hosted_models = HostedModels(hub, derived, config, models)
     runner = JobRunner(Jobs(hub, config), hub, config)
     service = Service(config, models, sources=Sources(find=hosted_models.find))
@@ -98,6 +100,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
             await gate.quota.save()
             hosted.close()
             maps.close()
+            apart.close()
             await service.close()
             gate.close()
             hub.close()
@@ -117,7 +120,7 @@ def build_app(config: Settings, models: Iterable[str] = (), gate: Gate | None = 
                 hub=hub,
                 services=services,
                 hosted=hosted,
-                tables=HostedTables(derived),
+                tables=HostedTables(derived, apart),
                 maps=maps,
                 runner=runner,
                 gate=gate,

@@ -411,6 +411,22 @@ def test_file_locks_are_not_offered(place: Place) -> None:
     assert asked.status_code == 501
 
 
+def test_a_push_that_is_too_large_is_refused_and_leaves_nothing(tiny_folder: Path, tmp_path: Path) -> None:
+    with running(tmp_path, tiny_folder, EMBEDHUB_MAX_PUSH_MB="1") as server:
+        tokens = {"ann": server.accounts().create_token("ann", "write")[0]}
+        assert eventually(lambda: _knows(server, tokens["ann"]))
+        place = Place(server, Hub(server.home), tokens)
+        repository = place.make()
+        before = place.head(repository)
+        cloned = clone(place.url(repository), tmp_path / "c")
+        cloned.commit({"a": os.urandom(2 << 20)})
+        assert "exceeds maximum allowed size" in refusal(cloned("push", "origin", "main", check=False))
+        assert place.head(repository) == before
+        folder = place.hub.repositories.folder(repository)
+        assert eventually(lambda: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 1 << 20)
+        place.hub.close()
+
+
 def test_a_push_that_breaks_off_leaves_nothing(place: Place, tmp_path: Path) -> None:
     repository = place.make()
     before = place.head(repository)

@@ -1,5 +1,7 @@
 """Questions over HTTP to datasets that were pushed with the real client."""
 
+import base64
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,6 +9,8 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.engine.checkpoints import write_bert
 from tests.server.hub.conftest import Embedded
@@ -176,6 +180,35 @@ def test_what_is_not_there_is_answered_as_elsewhere_in_the_hub(ask: Ask, as_alic
     assert (nowhere.status_code, nowhere.headers["x-error-code"]) == (404, "RepoNotFound")
     revision = ask(query="a", revision="nowhere")
     assert (revision.status_code, revision.headers["x-error-code"]) == (404, "RevisionNotFound")
+
+
+def unfolding(folder: Path, made: Path) -> None:
+    """The dataset of a folder with many more rows, whose text is one of twenty megabytes that is written once."""
+    shutil.copytree(folder, made)
+    for path in made.rglob("*.parquet"):
+        with pq.ParquetFile(path) as file:
+            table, stated = file.read(), dict(file.metadata.metadata)
+        table = pa.concat_tables([table] * (2_000 // len(table)))
+        # To readers it is no dictionary: forty gigabytes of texts.
+        said = table.schema.remove_metadata().serialize().to_pybytes()
+        stated |= {b"ARROW:schema": base64.b64encode(said), b"embedhub.truncated": b""}
+        words = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(table), np.int32)), pa.array(["x" * 20_000_000]))
+        table = table.set_column(table.column_names.index("words"), "words", words)
+        with pq.ParquetWriter(path, table.schema, compression="zstd", store_schema=False) as writer:
+            writer.write_table(table, row_group_size=len(table))
+            writer.add_key_value_metadata(stated)
+
+
+def test_a_dataset_whose_texts_unfold_without_end_is_refused(
+    hosting: Running, push: Push, folder: Path, tmp_path: Path, as_alice: httpx.Client
+) -> None:
+    unfolding(folder, tmp_path / "made")
+    push(Kind.DATASET, "alice/unfolding", tmp_path / "made")
+    before = hosting.memory()
+    for _ in range(2):
+        answer = as_alice.post("/api/datasets/alice/unfolding/search", json={"query": "of and"})
+        assert (answer.status_code, "unfolds to more" in answer.text) == (400, True), answer.text
+    assert hosting.memory() - before < 100 << 20
 
 
 def test_a_private_dataset_is_absent_to_others(

@@ -1,5 +1,6 @@
 """Rows and statistics of hosted datasets, whatever format they were pushed in."""
 
+import gzip
 import io
 import json
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.server.hub.conftest import Embedded
+from tests.server.processes import Running
 
 from embedhub import Model
 from embedhub.datasets.tables import MOST_CHARACTERS
@@ -184,6 +186,57 @@ def test_what_cannot_be_shown_says_why(
         assert answer.status_code == 400, answer.text
         assert told in answer.json()["error"]
         assert "derived" not in answer.json()["error"], "a path of ours"
+
+
+def packed(content: bytes, times: int) -> bytes:
+    """Gzip of a line, many times."""
+    sink = io.BytesIO()
+    with gzip.GzipFile(fileobj=sink, mode="wb", compresslevel=1) as file:
+        file.write(b"text,year\n")
+        for _ in range(times):
+            file.write(content)
+    return sink.getvalue()
+
+
+def repeated(text: str, rows: int) -> bytes:
+    """Parquet of one row group whose rows share one text."""
+    sink = io.BytesIO()
+    column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([text]))
+    pq.write_table(pa.table({"text": column}), sink, row_group_size=rows, compression="zstd")
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        # Three gigabytes of csv.
+        ({"train.csv.gz": packed(b"x" * 1_000_000 + b",1\n", 3_000)}, "unfolds to more"),
+        # What reads it ends.
+        ({"train.jsonl": b'{"a":' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}\n"}, "cannot be read"),
+        # Two hundred gigabytes of rows, and twenty in each thousand.
+        ({"train.parquet": repeated("x" * 20_000_000, 10_000)}, "unfolds to more"),
+    ],
+)
+def test_small_files_that_unfold_to_large_ones_harm_nobody(
+    hosting: Running, as_alice: httpx.Client, make: Callable[..., str], content: dict[str, bytes], told: str
+) -> None:
+    before = hosting.memory()
+    path = make(f"bomb-{next(iter(content))}", files=content)
+    for page in ("rows", "statistics"):
+        answer = as_alice.get(f"{path}/{page}")
+        assert (answer.status_code, told in answer.text) == (400, True), answer.text
+    assert as_alice.get(path.replace("/api", "") + "/rows", headers={"accept": "text/html"}).status_code == 200
+    assert hosting.memory() - before < 100 << 20
+
+
+def test_a_page_of_a_row_group_that_unfolds_without_end_is_shown(
+    as_alice: httpx.Client, make: Callable[..., str]
+) -> None:
+    path = make("long-group", files={"train.parquet": repeated("x" * 10_000, 2_000_000)})
+    answer = as_alice.get(f"{path}/rows", params={"offset": 50_000, "length": 2})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["num_rows_total"] == 2_000_000
+    assert [row["row"]["text"] for row in answer.json()["rows"]] == ["x" * 10_000] * 2
 
 
 def test_who_may_not_read_sees_nothing(as_alice: httpx.Client, as_bob: httpx.Client, hub: Hub) -> None:

@@ -116,6 +116,7 @@ async def _conversation(exchange: Exchange, service: Service) -> Response:
         exchange.hub.repositories.folder(repository),
         protocol=_protocol(exchange, service),
         push=push,
+        most_bytes=exchange.config.max_push_mb << 20,
     )
     return Conversation(
         exchange,

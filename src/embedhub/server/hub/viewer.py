@@ -4,7 +4,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from embedhub.datasets.tables import Table
+from embedhub.datasets.tables import Page
 from embedhub.errors import RequestError
 from embedhub.hub.repositories import Repository
 from embedhub.server.hub.cells import encoded
@@ -35,9 +35,9 @@ def rows(exchange: Exchange) -> Response:
     length = exchange.number("length", MOST_ROWS, _MOST_OFFSET)
     if length > MOST_ROWS:
         raise RequestError(f"length={length}: {MOST_ROWS} rows at most in one answer")
-    _, commit, table = _table(exchange)
-    content = _rows(table, offset, length) | {
-        "num_rows_total": table.row_count,
+    _, commit, page = _page(exchange, offset, length)
+    content = _rows(page, offset) | {
+        "num_rows_total": page.row_count,
         "num_rows_per_page": MOST_ROWS,
         "partial": False,
     }
@@ -46,9 +46,9 @@ def rows(exchange: Exchange) -> Response:
 
 def first_rows(exchange: Exchange) -> Response:
     """The first hundred rows."""
-    repository, commit, table = _table(exchange)
+    repository, commit, page = _page(exchange, 0, MOST_ROWS)
     named = {"dataset": repository.id} | {name: exchange.query.get(name, "") for name in ("config", "split")}
-    return _answer(named | _rows(table, 0, MOST_ROWS) | {"truncated": table.row_count > MOST_ROWS}, commit)
+    return _answer(named | _rows(page, 0) | {"truncated": page.row_count > MOST_ROWS}, commit)
 
 
 def statistics(exchange: Exchange) -> Response:
@@ -60,18 +60,18 @@ def statistics(exchange: Exchange) -> Response:
     return _answer(found, commit)
 
 
-def _table(exchange: Exchange) -> tuple[Repository, str, Table]:
+def _page(exchange: Exchange, offset: int, length: int) -> tuple[Repository, str, Page]:
     repository, commit = at_revision(exchange)
     config, split = exchange.query.get("config", ""), exchange.query.get("split", "")
-    return repository, commit, exchange.tables.open(repository, commit, config, split)
+    return repository, commit, exchange.tables.page(repository, commit, config, split, offset, length)
 
 
-def _rows(table: Table, offset: int, length: int) -> dict[str, Any]:
-    found = table.rows(offset, length)
+def _rows(page: Page, offset: int) -> dict[str, Any]:
     return {
-        "features": table.features(),
+        "features": page.features,
         "rows": [
-            {"row_idx": offset + place, "row": row, "truncated_cells": cut} for place, (row, cut) in enumerate(found)
+            {"row_idx": offset + place, "row": row, "truncated_cells": cut}
+            for place, (row, cut) in enumerate(page.rows)
         ],
     }
 

@@ -248,7 +248,7 @@ def _rows(exchange: Exchange, looked: Looked, splits: list[tuple[str, str]]) -> 
     if not splits:
         return None
     try:
-        return exchange.tables.open(looked.repository, looked.commit, *splits[0]).row_count
+        return exchange.tables.page(looked.repository, looked.commit, *splits[0], 0, 0).row_count
     except EmbedhubError:
         return None
 

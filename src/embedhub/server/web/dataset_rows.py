@@ -84,14 +84,17 @@ def rows(exchange: Exchange) -> Response:
     if not config and not split:
         config, split = splits[0]
     try:
-        table = exchange.tables.open(looked.repository, looked.commit, config, split)
         # A page begins where pages do, whichever row was asked for.
-        first = min(offset, max(0, table.row_count - 1)) // _ROWS * _ROWS
-        found = table.rows(first, _ROWS)
+        first = offset // _ROWS * _ROWS
+        table = exchange.tables.page(looked.repository, looked.commit, config, split, first, _ROWS)
+        if first >= table.row_count > 0:
+            first = (table.row_count - 1) // _ROWS * _ROWS
+            table = exchange.tables.page(looked.repository, looked.commit, config, split, first, _ROWS)
+        found = table.rows
         is_counted = table.row_count <= _COUNTED_AT_ONCE or exchange.tables.has_statistics(
             looked.repository, looked.commit, config, split
         )
-        columns = _columns(exchange, looked, config, split, table.schema.names, is_counted=is_counted)
+        columns = _columns(exchange, looked, config, split, table.names, is_counted=is_counted)
     except DatasetError as error:
         return page(
             exchange, "dataset_rows.html", looked.shown() | {"splits": [], "problem": failure_of(error).message}
