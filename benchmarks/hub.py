@@ -177,7 +177,7 @@ def _measure(
     bench: Bench, folder: Path, megabytes: int, files: list[int], figures: Figures, missing: str, console: Console
 ) -> None:
     big = folder / "big.bin"
-    sha256, size = _make(big, megabytes), megabytes << 20
+    sha256, size = made_file(big, megabytes), megabytes << 20
     for count in files:
         console.print(f"commits in a repository of {count} files", markup=False)
         bench.repository(f"files-{count}", count)
@@ -213,7 +213,8 @@ def _measure(
             figures.push.append((1 / ours, 1 / _push(folder, git.new_repository(f"push-{number}"))))
 
 
-def _make(path: Path, megabytes: int) -> str:
+def made_file(path: Path, megabytes: int) -> str:
+    """Write random bytes; gives their sha256."""
     found = hashlib.sha256()
     with path.open("wb") as file:
         for _ in range(megabytes):
@@ -273,7 +274,7 @@ def _fetch(client: Client, path: str) -> float:
 def _many(bench: Bench) -> dict[str, float]:
     """So many clients at once, each fetching a file of its own time."""
     path = bench.home / "part.bin"
-    sha256 = _make(path, DOWNLOAD_BYTES >> 20)
+    sha256 = made_file(path, DOWNLOAD_BYTES >> 20)
     bench.repository("many", 0)
     bench.upload("many", path, sha256, DOWNLOAD_BYTES)
     errors: list[str] = []
@@ -327,7 +328,7 @@ def _push(folder: Path, url: str) -> float:
     """Seconds of a push of one commit with PUSH_MEGABYTES of files that do not compress."""
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
-    run = _git(work)
+    run = git_in(work)
     subprocess.run(["git", "init", "-q", "-b", "main", str(work)], check=True)
     for number in range(PUSH_MEGABYTES):
         (work / f"{number}.txt").write_bytes(os.urandom(_PIECE))
@@ -338,7 +339,8 @@ def _push(folder: Path, url: str) -> float:
     return time.perf_counter() - start
 
 
-def _git(work: Path) -> Callable[..., None]:
+def git_in(work: Path) -> Callable[..., None]:
+    """Runs git there."""
     who = ["-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "http.postBuffer=1048576"]
 
     def run(*words: str) -> None:

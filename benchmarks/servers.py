@@ -82,8 +82,11 @@ class Server:
 
     def resident_bytes(self) -> int:
         """Memory of the process."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) * 1024
+        return self._memory("VmRSS")
+
+    def private_bytes(self) -> int:
+        """Memory of the process that no file backs."""
+        return self._memory("RssAnon")
 
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels."""
@@ -95,6 +98,10 @@ class Server:
         self._process.terminate()
         self._process.wait(timeout=60)
         self._errors.close()
+
+    def _memory(self, kind: str) -> int:
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith(kind)).split()[1]) * 1024
 
     def _wait(self, start: float) -> None:
         # One client, whose making takes time that the server would lack.

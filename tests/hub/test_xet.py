@@ -112,6 +112,15 @@ def test_a_bomb_costs_nothing() -> None:
     tracemalloc.stop()
 
 
+def test_a_full_xorb_of_chunks_that_do_not_shrink_is_larger_than_its_chunks() -> None:
+    # As a client fills one: it counts the chunks alone, and describes each in the footer.
+    count = 8192
+    data = write.chunk(bytes(8192)) * count + b"XETBLOB" + bytes(52 * count)
+    assert len(data) > 64 << 20
+    index = xet.index_xorb(lambda length, place: data[place : place + length], len(data))
+    assert index.size(0, count) == 64 << 20
+
+
 def test_a_xorb_that_is_too_large_is_not_read() -> None:
     def never(count: int, place: int) -> bytes:
         raise AssertionError

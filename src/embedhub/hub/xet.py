@@ -23,12 +23,17 @@ from numpy.typing import NDArray
 from embedhub.errors import XetError
 
 # The specification's.
-MAX_XORB_BYTES = 64 << 20
-MAX_SHARD_BYTES = 64 << 20
 MAX_CHUNK_BYTES = 128 << 10
 
 # The specification has no such limit; its clients stop at an eighth of this. It bounds what an index costs.
 MAX_XORB_CHUNKS = 64 << 10
+
+# Clients count 64 MiB of chunks, and of bytes that do not shrink a xorb is as large and larger: beside each chunk are a
+# header of 8 bytes and, in the footer, some 50 that describe it.
+MAX_XORB_BYTES = (64 << 20) + 64 * MAX_XORB_CHUNKS
+
+# Clients begin another at half of this.
+MAX_SHARD_BYTES = 128 << 20
 
 # Clients store a chunk as it is if it does not shrink. The specification's own reader allows this much.
 _MAX_STORED_BYTES = 2 * MAX_CHUNK_BYTES

@@ -76,6 +76,17 @@ def test_a_folder_there_and_back_by_command(alice: User, folder: Path) -> None:
     assert content(place) == {f"in/it/{path}": text for path, text in some.items()}
 
 
+def test_more_than_a_xorb_of_bytes_that_do_not_shrink(alice: User) -> None:
+    # The first xorb is full: 64 MiB of chunks, and what describes them comes on top.
+    sent = alice.folder / "large.bin"
+    sent.write_bytes(random.Random(0).randbytes(70 * MEGABYTE))
+    before = alice.server.told().count("/v1/xorbs/")
+    alice.hf("upload", "alice/large", str(sent))
+    assert alice.server.told().count("/v1/xorbs/") - before >= 2
+    place = Path(alice.hf("download", "alice/large", "large.bin", "--quiet").strip())
+    assert place.read_bytes() == sent.read_bytes()
+
+
 def test_a_folder_that_is_there_is_not_sent_again(alice: User, folder: Path) -> None:
     before = commits(alice, "alice/folder")
     alice.hf("upload", "alice/folder", str(folder), "in/it")

@@ -11,15 +11,13 @@ from starlette.responses import Response
 
 from embedhub.errors import ForbiddenError, RequestTooLargeError, SignatureError, UnauthorizedError
 from embedhub.hub.access import Action
+from embedhub.hub.xet import MAX_SHARD_BYTES
 from embedhub.server.auth import bearer_token
 from embedhub.server.hub.exchange import Exchange, answer
 from embedhub.server.hub.routing import HubRoute
 
 # Clients ask anew a minute before the end.
 _TOKEN_SECONDS = 3600
-
-# One describes the chunks of many xorbs; clients cut theirs at 64 MiB.
-_LONGEST_SHARD = 128 << 20
 
 
 def write_token(exchange: Exchange) -> Response:
@@ -59,8 +57,8 @@ async def receive_shard(exchange: Exchange) -> Response:
     shard = bytearray()
     async for piece in exchange.pieces():
         shard += piece
-        if len(shard) > _LONGEST_SHARD:
-            raise RequestTooLargeError(f"a shard has {_LONGEST_SHARD} bytes at most")
+        if len(shard) > MAX_SHARD_BYTES:
+            raise RequestTooLargeError(f"a shard has {MAX_SHARD_BYTES} bytes at most")
     await exchange.run(_keep, exchange, repository, epoch, bytes(shard))
     return answer({"result": 1})
 
