@@ -16,7 +16,7 @@ CHROMIUM := /usr/bin/chromium
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve web test test-hosting test-clients test-web test-hub test-reference fuzz check format clean
-.PHONY: bench bench-full bench-memory bench-serve bench-serve-long bench-hub bench-hub-memory
+.PHONY: bench bench-full bench-memory bench-search bench-serve bench-serve-long bench-hub bench-hub-memory
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -106,6 +106,9 @@ bench: $(REFERENCE)/installed ## Measure beside sentence-transformers and fastem
 
 bench-full: $(REFERENCE)/installed ## The same with the jobs of 100,000 and 1,000,000 rows (hours)
 	$(REFERENCE)/bin/python benchmarks/bench.py --full --memory 10000 100000 1000000
+
+bench-search: $(REFERENCE)/installed ## How long a question to a million rows takes, beside usearch's graph (about 15 minutes)
+	$(REFERENCE)/bin/python benchmarks/search.py
 
 bench-memory: $(VENV)/installed ## Whether a job's memory grows from 100,000 to 1,000,000 rows (about half an hour)
 	$(BIN)/python benchmarks/memory.py

@@ -1,4 +1,4 @@
-"""The choice of an index: exact below the threshold, a graph above, exact again where none can be kept."""
+"""The choice of an index: in memory below the threshold, coded above, read again where no codes can be kept."""
 
 import errno
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from embedhub.errors import SettingError
-from embedhub.search import EXACT_ROWS, ExactIndex, HnswIndex, RowBlock, open_index, top_k
+from embedhub.search import EXACT_ROWS, CodedIndex, ExactIndex, RowBlock, open_index, top_k
 
 CORPUS = np.random.default_rng(0).normal(size=(500, 8)).astype(np.float32)
 
@@ -18,7 +18,7 @@ def source() -> Iterator[RowBlock]:
         yield np.arange(start, start + 100), CORPUS[start : start + 100]
 
 
-@pytest.mark.parametrize(("threshold", "kind"), [(EXACT_ROWS, ExactIndex), (500, ExactIndex), (499, HnswIndex)])
+@pytest.mark.parametrize(("threshold", "kind"), [(EXACT_ROWS, ExactIndex), (500, ExactIndex), (499, CodedIndex)])
 def test_the_number_of_rows_decides(threshold: int, kind: type, tmp_path: Path) -> None:
     index = open_index(source, rows=500, folder=tmp_path / "kept", fingerprint="one", threshold=threshold)
     assert isinstance(index, kind)
@@ -33,7 +33,7 @@ def test_an_exact_index_writes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_where_no_graph_can_be_kept_every_row_is_read(
+def test_where_no_codes_can_be_kept_every_row_is_read(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object, **__: object) -> None:

@@ -152,7 +152,7 @@ class EmbeddedDataset:
         return self._model
 
     def index(self, score: str = "cosine", on_progress: Callable[[int, int], None] | None = None) -> Index:
-        """The index by that score; above 100,000 rows it is built once and kept beside the data."""
+        """The index by that score; above 100,000 rows codes are made once and kept beside the data."""
         if score not in self._indexes:
             self._indexes[score] = open_index(
                 self._blocks,

@@ -260,7 +260,7 @@ class HostedDatasets:
 
 
 def _memory_bytes(stored: StoredDataset) -> int:
-    """What it takes to be kept open. A graph is mapped, its pages are the system's to keep or not."""
+    """What it takes to be kept open. Codes are mapped, their pages are the system's to keep or not."""
     vectors = stored.row_count * stored.dimensions * 4 if stored.row_count <= EXACT_ROWS else 0
     return _FIXED_BYTES + stored.row_count * _BYTES_A_ROW + vectors
 

@@ -1,16 +1,15 @@
 """Nearest rows: knows vectors, never a model, a text or a dataset; whoever searches hands vectors in."""
 
+from embedhub.search.coded import CodedIndex, open_coded
 from embedhub.search.exact import ExactIndex, Hits, RowBlock, semantic_search, top_k
-from embedhub.search.hnsw import HnswIndex, HnswParameters, open_hnsw
 from embedhub.search.index import EXACT_ROWS, Index, open_index
 from embedhub.search.metrics import SCORES, Metric, cos_sim, dot_score, euclidean_sim, metric_named
 
 __all__ = [
+    "CodedIndex",
     "EXACT_ROWS",
     "ExactIndex",
     "Hits",
-    "HnswIndex",
-    "HnswParameters",
     "Index",
     "Metric",
     "RowBlock",
@@ -19,7 +18,7 @@ __all__ = [
     "dot_score",
     "euclidean_sim",
     "metric_named",
-    "open_hnsw",
+    "open_coded",
     "open_index",
     "semantic_search",
     "top_k",

@@ -1,4 +1,4 @@
-"""Which index searches a collection: exact below a number of rows, a graph above it.
+"""Which index searches a collection: rows in memory below a number, codes on the disk above it.
 
 Knows the two and when to take which. Refuses to know what rows mean and where they are stored.
 """
@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from embedhub.errors import StorageFullError
+from embedhub.search.coded import Progress, open_coded
 from embedhub.search.exact import Block, ExactIndex, Hits, RowBlock
-from embedhub.search.hnsw import Progress, open_hnsw
 
 EXACT_ROWS = 100_000
-"""Up to here an exact answer takes about 10 ms, and a graph would take longer to build than it saves."""
+"""Up to here an answer takes about 10 ms, and nothing need be written."""
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class Index(Protocol):
     """What can be searched."""
 
     def search(self, queries: ArrayLike, top_k: int = 10, among: NDArray[np.int64] | None = None) -> Hits:
-        """The nearest rows of queries [q, dims] (or one query [dims]), exactly if they are to be among some rows.
+        """The nearest rows of queries [q, dims] (or one query [dims]), exactly.
 
         Args:
             queries: float vectors.
@@ -51,19 +51,19 @@ def open_index(
 ) -> Index:
     """An index of all rows of `source` whose vector is not null.
 
-    Up to `threshold` rows are read into memory and searched exactly. More have a graph, which is built into
-    `folder` the first time. Where that cannot be written or is full, the rows are read again for every
-    search: slower, still exact, and a warning is logged.
+    Up to `threshold` rows are read into memory. More are coded in int8 into `folder` the first time. Where that cannot
+    be written or is full, the rows are read again for every search: slower, and a warning is logged. The hits are the
+    same in all three.
 
     Args:
         source: makes an iterator of (row numbers [b], float32 or float16 vectors [b, dims]), anew every
             time.
         rows: how many there are, nulls included.
-        folder: where graphs of this collection are kept, one folder inside it for each score.
-        fingerprint: names the data; another one has the graph rebuilt.
+        folder: where codes of this collection are kept.
+        fingerprint: names the data; another one has the codes made again.
         score: a name in `SCORES`.
-        threshold: most rows that are searched exactly.
-        progress: called with (rows done, rows in all) while a graph is built.
+        threshold: most rows that are held in memory.
+        progress: called with (rows done, rows in all) while codes are made.
 
     Raises:
         SettingError: no such score.
@@ -71,7 +71,7 @@ def open_index(
     if rows <= threshold:
         return ExactIndex(list(_Blocks(source)), score)
     try:
-        return open_hnsw(folder / score, source, fingerprint=fingerprint, score=score, progress=progress)
+        return open_coded(folder / "int8", source, fingerprint=fingerprint, score=score, in_all=rows, progress=progress)
     except (StorageFullError, OSError) as error:
         logger.warning("searching %d rows without an index, slowly: %s", rows, error)
         return ExactIndex(_Blocks(source), score)

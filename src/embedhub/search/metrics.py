@@ -47,14 +47,14 @@ class Metric:
             pairs as their scores do. Euclidean ranks are negative squared distances:
             -|a-b|² = 2ab - |a|² - |b|².
         score: ranks -> scores.
-        scale: (a length, the longest other length) -> a bound of a rank's terms; a float32 rank is off by at
+        scale: (a length, another or the longest other length) -> a bound of a rank's terms; a float32 rank is off by at
             most about dimensions x 1.2e-7 x scale (Cauchy-Schwarz on the rounding error of a dot product).
     """
 
     name: str
     rank: Callable[[Floats, Floats, Floats], Floats]
     score: Callable[[Floats], Floats]
-    scale: Callable[[Floats, float], Floats]
+    scale: Callable[[Floats, float | Floats], Floats]
 
     def pair_ranks(self, query: Floats, vectors: Floats) -> NDArray[np.float64]:
         """Ranks of one query [dims] against rows [n, dims], float64 [n], each independent of its neighbours.

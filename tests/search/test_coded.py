@@ -1,10 +1,11 @@
-"""The graph: finds what exact search finds, survives damage, and is built once."""
+"""The codes: find what exact search finds, survive damage, and are made once."""
 
 import errno
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from embedhub.errors import SettingError, StorageFullError
-from embedhub.search import SCORES, ExactIndex, HnswIndex, HnswParameters, RowBlock, open_hnsw, top_k
+from embedhub.search import SCORES, CodedIndex, ExactIndex, RowBlock, metric_named, open_coded, top_k
+from embedhub.search.coded import CODES, FIGURES, QUERIES_TOGETHER, ROWS, VECTORS, Coded, rank_bounds
 from embedhub.search.exact import Block
-from embedhub.search.hnsw import GRAPH, ROWS, VECTORS
 from embedhub.search.sealed import SEAL
 
 SMALL = np.random.default_rng(0).normal(size=(600, 16)).astype(np.float32)
@@ -24,9 +25,9 @@ BUILD = """
 import sys
 from pathlib import Path
 import numpy as np
-from embedhub.search import open_hnsw
+from embedhub.search import open_coded
 vectors = np.random.default_rng(0).normal(size=(600, 16)).astype(np.float32)
-index = open_hnsw(Path(sys.argv[1]), lambda: [(np.arange(600), vectors)], fingerprint="one")
+index = open_coded(Path(sys.argv[1]), lambda: [(np.arange(600), vectors)], fingerprint="one")
 print(index.search(vectors[:5], 1).rows[:, 0].tolist())
 """
 
@@ -35,36 +36,85 @@ def source_of(matrix: NDArray[np.float32]) -> Callable[[], list[RowBlock]]:
     return lambda: [(np.arange(len(matrix)), matrix)]
 
 
-def open_small(folder: Path, **changes: Any) -> HnswIndex:
+def open_small(folder: Path, **changes: Any) -> CodedIndex:
     arguments: dict[str, Any] = {"source": source_of(SMALL), "fingerprint": "one"}
-    return open_hnsw(folder, **arguments | changes)
+    return open_coded(folder, **arguments | changes)
 
 
-def clustered(rows: int, dimensions: int) -> NDArray[np.float32]:
+def clustered(rows: int, dimensions: int, tightness: float = 0.7) -> NDArray[np.float32]:
     """Rows around 200 centres, as texts are around topics."""
     random = np.random.default_rng(0)
     centres = random.normal(size=(200, dimensions))
-    noise = 0.7 * random.normal(size=(rows, dimensions))
+    noise = tightness * random.normal(size=(rows, dimensions))
     return (centres[random.integers(200, size=rows)] + noise).astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    ("score", "rows", "dimensions", "unevenness"),
-    [("cosine", 20_000, 384, 0.5), ("dot", 8_000, 128, 0.5), ("euclidean", 8_000, 128, 0.5)],
-)
-def test_recall_at_10_and_exact_scores(
-    score: str, rows: int, dimensions: int, unevenness: float, tmp_path: Path
-) -> None:
-    vectors = clustered(rows + 100, dimensions)
-    lengths = np.exp(unevenness * np.random.default_rng(1).normal(size=(rows, 1))).astype(np.float32)
-    corpus, queries = vectors[:rows] * lengths, vectors[rows:]
-    index = open_hnsw(tmp_path / score, source_of(corpus), fingerprint="one", score=score)
-    found, exact = index.search(queries, 10), top_k(queries, corpus, 10, score)
-    recall = np.mean([np.isin(a, b).mean() for a, b in zip(found.rows, exact.rows, strict=True)])
-    assert recall >= 0.95
-    same = found.rows == exact.rows
-    np.testing.assert_array_equal(found.scores[same], exact.scores[same])
-    assert (np.diff(found.scores, axis=1) <= 0).all()
+def same_as_exact(index: CodedIndex, queries: NDArray[np.float32], corpus: NDArray[np.float32], score: str) -> None:
+    exact = top_k(queries, corpus, 10, score)
+    for number, query in enumerate(queries):
+        found = index.search(query, 10)
+        np.testing.assert_array_equal(found.rows[0], exact.rows[number])
+        np.testing.assert_array_equal(found.scores[0], exact.scores[number])
+
+
+@pytest.mark.parametrize("score", sorted(SCORES))
+@pytest.mark.parametrize(("tightness", "unevenness"), [(0.7, 0.0), (0.7, 1.0), (0.01, 0.5), (5.0, 3.0)])
+def test_hits_are_those_of_exact_search(score: str, tightness: float, unevenness: float, tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    vectors = clustered(40_010, 24, tightness)
+    corpus = vectors[10:] * np.exp(unevenness * random.normal(size=(40_000, 1))).astype(np.float32)
+    # By a centre, between two, and far from all.
+    queries = np.vstack([vectors[:10], vectors[:5] + vectors[5:10], random.normal(size=(5, 24))]).astype(np.float32)
+    same_as_exact(open_coded(tmp_path / "i", source_of(corpus), fingerprint="one", score=score), queries, corpus, score)
+
+
+@pytest.mark.parametrize("score", sorted(SCORES))
+def test_equal_rows_come_by_number_and_lone_outliers_take_nothing_away(score: str, tmp_path: Path) -> None:
+    corpus = np.tile(SMALL[:50], (20, 1))
+    corpus[3], corpus[4] = 1e18, 0
+    corpus[:, 0] += np.float32(1e-7) * np.arange(1000, dtype=np.float32)
+    index = open_coded(tmp_path / "i", source_of(corpus), fingerprint="one", score=score)
+    same_as_exact(index, np.vstack([SMALL[:8], np.zeros((1, 16), np.float32), SMALL[:2] * 1e-20]), corpus, score)
+
+
+@pytest.mark.parametrize("score", sorted(SCORES))
+def test_no_rank_lies_outside_its_bounds(score: str) -> None:
+    random = np.random.default_rng(2)
+    metric = metric_named(score)
+    for size in (1e-35, 1e-12, 1.0, 1e15):
+        vectors = (size * random.standard_cauchy((500, 32))).astype(np.float32)
+        vectors[0], vectors[1, 5:] = 0, 0
+        for query in vectors[:20]:
+            lowest, highest = rank_bounds(Coded.of(query[None, :]), Coded.of(vectors), metric)
+            ranks = metric.pair_ranks(query, vectors)
+            assert (lowest <= ranks).all()
+            assert (ranks <= highest).all()
+    # And they are of use: most of them are close.
+    vectors = random.normal(size=(500, 384)).astype(np.float32)
+    lowest, highest = rank_bounds(Coded.of(vectors[:1]), Coded.of(vectors), metric_named("cosine"))
+    assert np.median(highest - lowest) < 0.05
+
+
+def test_many_queries_at_once_have_the_hits_of_each(tmp_path: Path) -> None:
+    index = open_small(tmp_path / "i")
+    together = index.search(SMALL[:QUERIES_TOGETHER], 7)
+    for number, query in enumerate(SMALL[:QUERIES_TOGETHER]):
+        alone = index.search(query, 7)
+        np.testing.assert_array_equal(together.rows[number], alone.rows[0])
+        np.testing.assert_array_equal(together.scores[number], alone.scores[0])
+
+
+def test_one_folder_serves_every_score(tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    def source() -> Iterator[RowBlock]:
+        calls.append("made")
+        yield np.arange(600), SMALL
+
+    for score in sorted(SCORES):
+        index = open_small(tmp_path / "i", source=source, score=score)
+        same_as_exact(index, SMALL[:5], SMALL, score)
+    assert calls == ["made"]
 
 
 def test_it_is_built_once_and_rebuilt_for_other_data(tmp_path: Path) -> None:
@@ -77,8 +127,6 @@ def test_it_is_built_once_and_rebuilt_for_other_data(tmp_path: Path) -> None:
     for fingerprint, times in (("one", 1), ("one", 1), ("two", 2)):
         open_small(tmp_path / "i", source=source, fingerprint=fingerprint)
         assert len(calls) == times
-    open_small(tmp_path / "i", source=source, fingerprint="two", parameters=HnswParameters(connectivity=8))
-    assert len(calls) == 3
 
 
 def test_null_rows_are_left_out_and_numbers_kept(tmp_path: Path) -> None:
@@ -104,7 +152,7 @@ def test_more_hits_wanted_than_rows_and_nearly_all(tmp_path: Path) -> None:
 def test_nothing_to_find(corpus: NDArray[np.float32], tmp_path: Path) -> None:
     blocks = [(np.arange(len(corpus)), corpus)]
     for _ in range(2):
-        index = open_hnsw(tmp_path / "i", lambda: blocks, fingerprint="one")
+        index = open_coded(tmp_path / "i", lambda: blocks, fingerprint="one")
         assert index.search(np.ones((2, 4)), 5).rows.shape == (2, 0)
 
 
@@ -124,7 +172,7 @@ def test_the_length_of_a_query_takes_nothing_away(score: str, factor: float, tmp
     np.testing.assert_array_equal(found.rows, top_k(queries, SMALL, 5, score).rows)
 
 
-@pytest.mark.parametrize("name", [GRAPH, VECTORS, ROWS, SEAL])
+@pytest.mark.parametrize("name", [CODES, FIGURES, VECTORS, ROWS, SEAL])
 def test_a_damaged_index_is_built_again(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "i"
     expected = open_small(folder).search(SMALL[:5], 3)
@@ -158,8 +206,9 @@ def test_an_open_index_outlives_its_replacement(tmp_path: Path) -> None:
 def test_progress_counts_every_row(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     corpus = np.random.default_rng(0).normal(size=(9000, 4)).astype(np.float32)
-    open_small(tmp_path / "i", source=source_of(corpus), progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(4096, 9000), (8192, 9000), (9000, 9000)]
+    told = partial(open_small, tmp_path / "i", progress=lambda done, total: seen.append((done, total)))
+    told(source=source_of(corpus), in_all=9000)
+    assert seen == [(8192, 9000), (9000, 9000)]
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
@@ -172,22 +221,10 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["i.lock"]
 
 
-def test_a_graph_that_cannot_be_saved_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise RuntimeError("Failed to serialize into stream")
-
-    monkeypatch.setattr("usearch.index.Index.save", fail)
-    with pytest.raises(OSError, match="serialize"):
-        open_small(tmp_path / "i")
-    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 0}))
-    with pytest.raises(StorageFullError):
-        open_small(tmp_path / "i")
-
-
 def test_what_cannot_be_built_is_refused(tmp_path: Path) -> None:
     uneven = [(np.arange(1), np.ones((1, 3))), (np.arange(1), np.ones((1, 4)))]
     with pytest.raises(SettingError, match="of 3 and of 4"):
-        open_hnsw(tmp_path / "i", lambda: uneven, fingerprint="one")
+        open_coded(tmp_path / "i", lambda: uneven, fingerprint="one")
     with pytest.raises(SettingError, match="cosine"):
         open_small(tmp_path / "i", score="cos")
     with pytest.raises(SettingError, match="3 dimensions, the rows 16"):
