@@ -33,6 +33,10 @@ $(VENV)/installed-check: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[check]'
 	@touch $@ $(VENV)/installed
 
+$(VENV)/installed-map: pyproject.toml $(VENV)/installed-check
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[map]'
+	@touch $@
+
 $(REFERENCE)/installed: pyproject.toml
 	$(PYTHON) -m venv $(REFERENCE)
 	$(REFERENCE)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile torch==2.13.0
@@ -78,7 +82,7 @@ $(OLDER:=/installed): .venv-clients/%/installed:
 test-clients: $(VENV)/installed-check $(JAVASCRIPT)/node_modules/installed $(OLDER:=/installed) ## Run clients in JavaScript and older ones in Python (needs Node, npm, curl and git-lfs)
 	$(BIN)/python -m pytest -m clients
 
-test-web: $(CHROMIUM) $(VENV)/installed-check $(WEB)/node_modules/installed web ## Look at the site in a browser (needs Chromium and npm)
+test-web: $(CHROMIUM) $(VENV)/installed-map $(WEB)/node_modules/installed web ## Look at the site in a browser (needs Chromium and npm)
 	@$(BIN)/python -c "from embedhub.config import DEFAULT_MODEL, settings; from embedhub.models import find_model; find_model(DEFAULT_MODEL, settings=settings())"
 	$(BIN)/python -m pytest tests/web
 

@@ -222,6 +222,36 @@ def test_keys_and_the_wheel_move_it(page: "Page", shown: Shown) -> None:
     page.locator("#tip").filter(has_text=f"row {row}").wait_for()
 
 
+def test_two_fingers_zoom_and_one_chooses(open_page: OpenPage, site: Place, shown: Shown) -> None:
+    phone = open_page(site.server.address, phone=True)
+    phone.goto(ADDRESS)
+    phone.locator("#map[data-ready]").wait_for()
+    marks = phone.locator("#marks")
+    places = shown.on(marks)
+    box = marks.bounding_box()
+    assert box is not None
+    middle = np.array([box["x"] + box["width"] / 2, box["y"] + box["height"] / 2])
+    fingers = phone.context.new_cdp_session(phone)
+
+    def touch(kind: str, *at: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> None:
+        points = [{"x": float(x), "y": float(y), "id": number} for number, (x, y) in enumerate(at)]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    apart = np.array([20.0, 0.0])
+    touch("touchStart", middle - apart, middle + apart)
+    for step in range(1, 7):
+        touch("touchMove", middle - apart * (1 + step / 2), middle + apart * (1 + step / 2))
+    touch("touchEnd")
+    # Four times as far apart as at first, about what was between them: so is what is seen.
+    seen = middle + 4 * (places - middle)
+    row = lonely(seen, -120, 120)
+    phone.touchscreen.tap(*seen[row])
+    phone.locator(".find").first.wait_for()
+    assert phone.locator(".find").all_inner_texts() == [f"{topic_of(row)} number {row}"]
+    # The page itself was neither zoomed nor scrolled by them.
+    assert phone.evaluate("() => window.visualViewport.scale") == 1
+
+
 def test_points_are_drawn_with_webgl_and_without(page: "Page", open_page: OpenPage, site: Place, shown: Shown) -> None:
     assert page.evaluate("() => document.querySelector('#points').getContext('2d') === null")
     drawn = bright_pixels(page)
@@ -240,17 +270,6 @@ def test_points_are_drawn_with_webgl_and_without(page: "Page", open_page: OpenPa
     row = lonely(places)
     plain.mouse.move(*places[row])
     plain.locator("#tip").filter(has_text=f"{topic_of(row)} number {row}").wait_for()
-
-
-def test_without_umap_it_says_so(page: "Page", site: Place) -> None:
-    from embedhub.search.projection import has_umap
-
-    if has_umap():
-        pytest.skip("umap-learn is installed")
-    assert page.get_by_text("UMAP is not installed on this server").is_visible()
-    assert page.get_by_label("UMAP").is_disabled()
-    answer = site.http().get(f"{API}/map", params={"method": "umap"})
-    assert (answer.status_code, answer.headers["x-error-code"]) == (501, "missing_extra")
 
 
 def test_the_map_is_accessible_and_quick(page: "Page", check_accessible: Callable[["Page"], None]) -> None:
