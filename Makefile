@@ -16,7 +16,7 @@ CHROMIUM := /usr/bin/chromium
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve web test test-hosting test-clients test-web test-hub test-reference fuzz check format clean
-.PHONY: bench bench-full bench-memory bench-search bench-serve bench-serve-long bench-hub bench-hub-memory
+.PHONY: bench bench-full bench-memory bench-search bench-serve bench-serve-long bench-hub bench-hub-memory bench-web
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -134,6 +134,9 @@ bench-hub: $(VENV)/installed-check ## Measure the Hub beside nginx and git's own
 
 bench-hub-memory: $(VENV)/installed-check ## The Hub's memory while 2 GB go through it by three clients (needs git-lfs)
 	$(BIN)/python benchmarks/hub_memory.py
+
+bench-web: $(CHROMIUM) $(VENV)/installed-check web ## How soon the site's pages are there, in a browser that has seen none (a minute; needs Chromium)
+	$(BIN)/python benchmarks/pages.py
 
 clean: ## Remove what the other targets made (models stay in EMBEDHUB_HOME)
 	rm -rf $(VENV) $(REFERENCE) $(INFINITY) $(DEMO) $(GATE) .venv-clients $(JAVASCRIPT)/node_modules $(WEB)/node_modules $(VENDORED)

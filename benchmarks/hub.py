@@ -100,8 +100,9 @@ class Bench:
         self.home = folder / "home"
         self.hub = Hub(self.home)
         self.token, _ = Accounts(self.home / DATABASE).create_token(USER, "write")
-        model = find_model(DEFAULT_MODEL, settings=settings())
-        flags = ["--model", str(model.folder), "--cache-mb", "0", "--model-aliases", f"default={model.folder}"]
+        find_model(DEFAULT_MODEL, settings=settings())
+        (self.home / "models").symlink_to(settings().home / "models")
+        flags = ["--model", DEFAULT_MODEL, "--cache-mb", "0", "--model-aliases", f"default={DEFAULT_MODEL}"]
         self.server = Server(
             "embedhub",
             lambda port: [sys.executable, "-m", "embedhub", "serve", "--port", str(port), *flags],

@@ -6,6 +6,7 @@ as `name.gz` is sent so to who takes it, other text is compressed when first ask
 
 import gzip
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 
@@ -28,12 +29,31 @@ _TYPES = {
     ".json": "application/json",
 }
 
+_IMPORT = re.compile(r'^import .*? from "(\./[^"]+|\.\./[^"]+)";$', re.MULTILINE)
+
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
 def asset_address(name: str) -> str:
     """Where a file of `static` is."""
     return f"/static/{_version()}/{name}"
+
+
+@cache
+def imported(name: str) -> tuple[str, ...]:
+    """The files that a script of `static` imports, and those that they import, each once: a page names them at once, so
+    that a browser does not learn of one from another, a journey each."""
+    found: dict[str, None] = {}
+    pending = [STATIC / name]
+    while pending:
+        path = pending.pop(0)
+        for match in _IMPORT.finditer(path.read_text()):
+            file = (path.parent / match[1]).resolve()
+            wanted = file.relative_to(STATIC.resolve()).as_posix()
+            if wanted not in found:
+                found[wanted] = None
+                pending.append(file)
+    return tuple(found)
 
 
 def vendor_address(package: str) -> str:

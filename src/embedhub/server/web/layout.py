@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -17,7 +18,7 @@ from embedhub import __version__
 from embedhub.errors import EmbedhubError
 from embedhub.server.errors import Failure, failure_of
 from embedhub.server.hub.exchange import Exchange
-from embedhub.server.web.assets import asset_address
+from embedhub.server.web.assets import asset_address, imported
 
 # No inline script and no inline style; WebAssembly for models that run in the browser; nothing from anywhere else.
 POLICY = (
@@ -55,7 +56,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"asset": asset_address, "version": __version__}
+    made.globals |= {"asset": asset_address, "script": _script, "version": __version__}
     made.filters |= {"bytes": in_bytes, "number": "{:,}".format, "day": as_day}
     return made
 
@@ -139,3 +140,9 @@ def in_bytes(size: float) -> str:
 def as_day(seconds: float) -> str:
     """Seconds since 1970 as a day in UTC: `2026-11-25`."""
     return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+
+
+def _script(name: str) -> Markup:
+    """The tag of a script of ours, before it the names of all that it imports."""
+    early = (Markup('<link rel="modulepreload" href="{}">').format(asset_address(each)) for each in imported(name))
+    return Markup("").join([*early, Markup('<script type="module" src="{}"></script>').format(asset_address(name))])
