@@ -41,8 +41,10 @@ def asset_address(name: str) -> str:
 
 @cache
 def imported(name: str) -> tuple[str, ...]:
-    """The files that a script of `static` imports, and those that they import, each once: a page names them at once, so
-    that a browser does not learn of one from another, a journey each."""
+    """The files that a script of `static` imports, and those that they import, each once.
+
+    A page names them at once, so that a browser does not learn of one from another, a journey each.
+    """
     found: dict[str, None] = {}
     pending = [STATIC / name]
     while pending:
