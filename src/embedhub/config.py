@@ -24,6 +24,7 @@ from embedhub.values import (
     flag,
     from_toml,
     names,
+    origins,
     pairs,
     path,
     port,
@@ -132,7 +133,7 @@ class Settings:
     cors_origins: tuple[str, ...] = _setting(
         (),
         env="EMBEDHUB_CORS_ORIGINS",
-        parse=names,
+        parse=origins,
         help="Origins whose web pages may ask, such as `https://example.org`; `*` is all, `none` none. By default all "
         "where a token is needed, else those of this machine.",
         group="serve",

@@ -1,6 +1,7 @@
 """From words to values: one function for each kind of setting or argument. Knows no setting's name."""
 
 import operator
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,9 @@ from typing import Any
 from embedhub.errors import SettingError
 
 Parse = Callable[[str], Any]
+
+# As browsers write it: no path, no slash at the end.
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[^\s/?#:@\[\]*]+)(:[0-9]{1,5})?")
 
 
 def text(value: str) -> str:
@@ -83,6 +87,15 @@ def names(value: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
+def origins(value: str) -> tuple[str, ...]:
+    """Origins of web pages with commas between, or `*` or `none`."""
+    found = names(value)
+    for name in found:
+        if name not in ("*", "none", "null") and not _ORIGIN.fullmatch(name):
+            raise ValueError(f"{name:.100} is no origin: scheme, name and port, such as https://example.org:8443")
+    return tuple(name.lower() for name in found)
+
+
 def pairs(value: str) -> tuple[tuple[str, str], ...]:
     """`name=value`, with commas between."""
     found = [name.partition("=") for name in names(value)]
@@ -111,6 +124,7 @@ _PLACEHOLDERS: dict[Parse, str] = {
     path: "PATH",
     port: "PORT",
     names: "A,B,…",
+    origins: "ORIGIN,…",
     pairs: "NAME=MODEL,…",
 }
 

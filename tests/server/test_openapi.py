@@ -191,7 +191,7 @@ def test_the_page_is_shown_with_that_address(client: httpx.Client) -> None:
 
 
 def test_below_v1_errors_of_no_path_are_openais(client: httpx.Client) -> None:
-    for answer in (client.post("/v1/completions"), client.delete("/v1/embeddings")):
+    for answer in (client.post("/v1/nothing"), client.delete("/v1/embeddings")):
         assert answer.status_code in (404, 405)
         assert answer.json()["error"]["type"] == "invalid_request_error"
         assert answer.json()["error"]["code"] == answer.headers["x-error-code"]

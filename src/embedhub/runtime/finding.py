@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 from time import monotonic
 
 from embedhub.config import Settings
@@ -68,7 +69,7 @@ class ModelFinder:
         self._config = config
         self._here = replace(config, offline=True)
         self._preloaded = preloaded
-        self._aliases = dict(config.model_aliases)
+        self._aliases = folder_names(preloaded) | dict(config.model_aliases)
         self._sources = sources
         # By name: until when it is taken for not there, and what is said of it.
         self._misses: OrderedDict[str, tuple[float, str]] = OrderedDict()
@@ -77,7 +78,7 @@ class ModelFinder:
 
     @property
     def aliases(self) -> dict[str, str]:
-        """Models by the other names that the settings give them."""
+        """Models by their other names: those of the settings, and folders by the last part of their path."""
         return self._aliases
 
     def resolve(self, name: str | None) -> str:
@@ -169,6 +170,17 @@ class ModelFinder:
         self._misses.move_to_end(name)
         while len(self._misses) > _MISSES:
             self._misses.popitem(last=False)
+
+
+def folder_names(names: Sequence[str]) -> dict[str, str]:
+    """Folders among these names by what the last part of their path is, where that means one of them only."""
+    folders = [name for name in names if Path(name).is_dir()]
+    found = [Path(name).resolve().name for name in folders]
+    return {
+        short: name
+        for short, name in zip(found, folders, strict=True)
+        if found.count(short) == 1 and short not in names and is_model_id(short)
+    }
 
 
 def not_here(name: str, available: Sequence[str]) -> ModelNotFoundError:

@@ -229,19 +229,30 @@ class Service:
         """Whether a model is at work now."""
         return any(loaded.scheduler.computing for loaded in self.every_model.ready)
 
-    async def healthy(self) -> bool:
-        """Whether the service computes: it did within the last seconds, or does so now, and nothing is stuck."""
-        schedulers = [loaded.scheduler for loaded in self.loaded.ready]
+    async def healthy(self, name: str | None = None) -> bool:
+        """Whether the service computes: it did within the last seconds, or does so now, and nothing is stuck.
+
+        Args:
+            name: of a model that is to do so; it is loaded if need be. None: any will do.
+
+        Raises:
+            ModelError: that model cannot be had.
+        """
+        if name is None:
+            schedulers = [loaded.scheduler for loaded in self.loaded.ready]
+        else:
+            async with self.loaded.use(name) as loaded:
+                schedulers = [loaded.scheduler]
         if any(scheduler.stalled_seconds > _HEALTHY_SECONDS for scheduler in schedulers):
             return False
         if any(perf_counter() - scheduler.computed_at < _HEALTHY_SECONDS for scheduler in schedulers):
             return True
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
-                async with self.loaded.use(None) as default:
-                    embeds = default.model.spec.kind == "embedding"
+                async with self.loaded.use(name) as loaded:
+                    embeds = loaded.model.spec.kind == "embedding"
                 probe: Request = EmbedTexts(["health"]) if embeds else ClassifyTexts(["health"])
-                await self.run(None, probe, Caller(client="health", use_cache=False))
+                await self.run(name, probe, Caller(client="health", use_cache=False))
         except Exception:  # noqa: BLE001 - whatever the reason, it does not compute
             return False
         return True

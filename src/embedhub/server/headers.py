@@ -50,7 +50,8 @@ def answer_headers(answer: Answer, *, compute_time_in_seconds: bool = False) -> 
         "x-truncated-count": str(len(answer.truncated)),
     }
     if answer.truncated:
-        headers["x-truncated"] = ",".join(map(str, answer.truncated[:_LISTED]))
+        more = ["..."] if len(answer.truncated) > _LISTED else []
+        headers["x-truncated"] = ",".join([*map(str, answer.truncated[:_LISTED]), *more])
     if answer.query_truncated:
         headers["x-truncated-query"] = "true"
     if answer.method:

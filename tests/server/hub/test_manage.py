@@ -162,6 +162,30 @@ def test_delete(stage: Place) -> None:
     stage.api().create_repo("alice/delete-1", repo_type="dataset")
 
 
+def test_repositories_with_what_they_store(stage: Place) -> None:
+    stage.make("bob/stores-1", {"a.txt": "x"})
+    stage.make("acme/stores-2", {"a.txt": "x"})
+    api = stage.api("bob")
+    api.create_repo("bob/stores-3", private=True)
+    api.upload_file(path_or_fileobj=b"\0" * 5000, path_in_repo="a.bin", repo_id="bob/stores-3")
+    found = {each.id: each for each in api.list_user_repos()}
+    assert {"bob/stores-1", "bob/stores-3"} <= found.keys()
+    assert all(id.startswith("bob/") for id in found)
+    large = found["bob/stores-3"]
+    assert (large.type, large.visibility, large.storage, large.storage_percent) == ("model", "private", 5000, 100)
+    assert "acme/stores-2" in {each.id for each in stage.api().list_user_repos("acme")}
+    for user, namespace in (("", None), ("bob", "nobody")):
+        with pytest.raises(HfHubHTTPError):
+            list(stage.api(user).list_user_repos(namespace))
+
+
+def test_duplicating_is_not_offered(stage: Place) -> None:
+    stage.make("alice/twice")
+    with pytest.raises(HfHubHTTPError, match="not duplicated here") as caught:
+        stage.api().duplicate_repo("alice/twice", "alice/thrice", repo_type="dataset")
+    assert caught.value.response.status_code == 501
+
+
 def test_only_administrators_remove(stage: Place) -> None:
     stage.make("acme/delete-2")
     for user, error in (("carol", HfHubHTTPError), ("reader", HfHubHTTPError), ("", HfHubHTTPError)):

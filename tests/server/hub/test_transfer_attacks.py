@@ -71,6 +71,14 @@ def test_other_bytes_than_announced_are_not_kept(hosted_hub: Hosted, repository:
     assert answer.headers["x-error-code"] == "hub_content"
 
 
+def test_git_lfs_can_show_why(hosted_hub: Hosted, repository: Repository) -> None:
+    kind = "application/vnd.git-lfs+json"
+    body = {"operation": "erase", "objects": []}
+    answer = hosted_hub.ask("POST", batch_path(repository), json=body, headers={"accept": kind})
+    assert (answer.status_code, answer.headers["content-type"]) == (400, kind)
+    assert "'erase' is not known" in answer.json()["message"]
+
+
 @pytest.mark.parametrize(
     "objects",
     [

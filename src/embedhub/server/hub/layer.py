@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
+import orjson
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,6 +27,7 @@ from embedhub.runtime.jobs.runner import JobRunner
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.endpoint import Services
 from embedhub.server.hub.exchange import ASK_FOR_TOKEN, Exchange, MovedError, PassedOnError, answer, hub_failure
+from embedhub.server.hub.lfs import LFS_MEDIA_TYPE
 from embedhub.server.hub.routing import HubRoute, Router
 from embedhub.server.sessions import PROOF_FIELD, PROOF_HEADER
 
@@ -91,13 +93,13 @@ class HubApp:
             await self._app(scope, receive, send)
             return
         is_page = False
+        accepted = Headers(scope=scope).get("accept", "*/*")
         try:
             found = self._router.find(scope["method"], scope["raw_path"].decode("latin-1"))
             if isinstance(found, set):
                 await self._app(scope, receive, send)
                 return
             route, path = found
-            accepted = Headers(scope=scope).get("accept", "*/*")
             if route.page and not any(kind in accepted for kind in ("text/html", "text/*", "*/*")):
                 await self._app(scope, receive, send)
                 return
@@ -118,7 +120,7 @@ class HubApp:
             response = Response(status_code=307, headers={"location": str(moved)})
         except EmbedhubError as error:
             scope["embedhub.error"] = error.code
-            response = self._refuse_page(error, Request(scope)) if is_page else _refusal(error)
+            response = self._refuse_page(error, Request(scope)) if is_page else _refusal(error, accepted)
             if error.code == "repository_not_found" and self._is_stranger(scope) and not is_page:
                 response.status_code = 401
                 response.headers["www-authenticate"] = ASK_FOR_TOKEN
@@ -126,7 +128,7 @@ class HubApp:
             logger.exception("%s %s: a bug", scope["method"], scope["path"])
             scope["embedhub.error"] = "error"
             bug = EmbedhubError("unknown error")
-            response = self._refuse_page(bug, Request(scope)) if is_page else _refusal(bug)
+            response = self._refuse_page(bug, Request(scope)) if is_page else _refusal(bug, accepted)
         await response(scope, receive, send)
 
     def _is_stranger(self, scope: Scope) -> bool:
@@ -224,6 +226,10 @@ async def _small_body(exchange: Exchange, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _refusal(error: EmbedhubError) -> Response:
+def _refusal(error: EmbedhubError, accepted: str) -> Response:
     failure = hub_failure(error)
+    if LFS_MEDIA_TYPE in accepted:
+        # git-lfs shows its user this field.
+        told = {"message": failure.message, "error": failure.message}
+        return Response(orjson.dumps(told), failure.status, failure.headers, media_type=LFS_MEDIA_TYPE)
     return answer({"error": failure.message}, failure.headers, failure.status)

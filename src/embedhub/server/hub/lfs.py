@@ -20,7 +20,7 @@ from embedhub.server.hub.exchange import Exchange, answer
 from embedhub.server.hub.resolve import ranged
 from embedhub.server.hub.routing import HubRoute
 
-_MEDIA_TYPE = "application/vnd.git-lfs+json"
+LFS_MEDIA_TYPE = "application/vnd.git-lfs+json"
 
 # How long an address may be used: a large file over a thin line takes hours.
 _UPLOAD_SECONDS = 24 * 3600
@@ -206,7 +206,7 @@ def _failed(file: LfsObject, code: int, message: str) -> dict[str, Any]:
 
 def _lfs(content: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
     made = answer(content, headers, status)
-    made.headers["content-type"] = _MEDIA_TYPE
+    made.headers["content-type"] = LFS_MEDIA_TYPE
     return made
 
 

@@ -11,7 +11,7 @@ import msgspec
 import yaml
 from starlette.responses import Response
 
-from embedhub.errors import HubConflictError, RequestError, UnauthorizedError
+from embedhub.errors import HubConflictError, NotOfferedError, RequestError, UnauthorizedError
 from embedhub.hub.access import Action, repository_not_found
 from embedhub.hub.names import Kind, check_path
 from embedhub.hub.repositories import Repository
@@ -119,6 +119,12 @@ def change_settings(exchange: Exchange) -> Response:
     return answer({"gated": changed.gated or False, "private": changed.private, "visibility": changed.visibility})
 
 
+def duplicate(exchange: Exchange) -> Response:
+    """Refuses: a repository is not copied here."""
+    exchange.repository(Action.READ)
+    raise NotOfferedError("repositories are not duplicated here: download this one, and upload it under the other name")
+
+
 def check_access(exchange: Exchange) -> Response:
     """Whether somebody may read a repository."""
     exchange.repository(Action.READ)
@@ -181,5 +187,6 @@ ROUTES = (
     HubRoute("DELETE", "/api/repos/delete", delete),
     HubRoute("POST", "/api/repos/move", move),
     HubRoute("PUT", "/api/{kinds}/{namespace}/{name}/settings", change_settings),
+    HubRoute("POST", "/api/{kinds}/{namespace}/{name}/duplicate", duplicate),
     HubRoute("GET", "/api/{kinds}/{namespace}/{name}/auth-check", check_access),
 )

@@ -4,9 +4,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-from embedhub.errors import NamespaceNotFoundError
+from embedhub.errors import NamespaceNotFoundError, UnauthorizedError
 from embedhub.hub.names import Kind
 from embedhub.hub.organisations import Namespace
+from embedhub.server.hub.description import describe
 from embedhub.server.hub.exchange import Exchange, answer, moment
 from embedhub.server.hub.info import visible
 from embedhub.server.hub.routing import HubRoute
@@ -33,6 +34,37 @@ def members(exchange: Exchange) -> Response:
     names = exchange.hub.organisations.members(_find(exchange, is_organisation=True).name)
     found = [exchange.hub.organisations.find(name) for name in names]
     return answer([_person(each) for each in found if each is not None])
+
+
+def own_repositories(exchange: Exchange) -> Response:
+    """The repositories of whoever asks, with what their large files take."""
+    if not exchange.actor.user:
+        raise UnauthorizedError("a token is needed: it says whose repositories are meant")
+    return _stored(exchange, exchange.actor.user)
+
+
+def organisations_repositories(exchange: Exchange) -> Response:
+    """Those of an organisation that whoever asks may see."""
+    return _stored(exchange, _find(exchange, is_organisation=True).name)
+
+
+def _stored(exchange: Exchange, namespace: str) -> Response:
+    hub = exchange.hub
+    found = [(each, sum(hub.holdings.of(each.uuid).values())) for each in visible(exchange, None, namespace)]
+    total = sum(size for _, size in found) or 1
+    return answer(
+        [
+            {
+                "id": repository.id,
+                "type": str(repository.kind),
+                "updatedAt": moment(describe(hub, repository).modified),
+                "visibility": repository.visibility,
+                "storage": size,
+                "storagePercent": round(100 * size / total, 1),
+            }
+            for repository, size in found
+        ]
+    )
 
 
 def _find(exchange: Exchange, *, is_organisation: bool) -> Namespace:
@@ -69,4 +101,6 @@ ROUTES = (
     HubRoute("GET", "/api/users/{namespace}/overview", user),
     HubRoute("GET", "/api/organizations/{namespace}/overview", organisation),
     HubRoute("GET", "/api/organizations/{namespace}/members", members),
+    HubRoute("GET", "/api/settings/repositories", own_repositories),
+    HubRoute("GET", "/api/organizations/{namespace}/settings/repositories", organisations_repositories),
 )

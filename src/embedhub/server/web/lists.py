@@ -18,7 +18,7 @@ from embedhub.models.wanted import is_model_id
 from embedhub.runtime.finding import HOSTED
 from embedhub.server.errors import without_folders
 from embedhub.server.hub.description import describe
-from embedhub.server.hub.exchange import Exchange
+from embedhub.server.hub.exchange import Exchange, PassedOnError
 from embedhub.server.hub.routing import HubRoute
 from embedhub.server.web.layout import page
 
@@ -72,7 +72,9 @@ def datasets(exchange: Exchange) -> Response:
 
 
 def models(exchange: Exchange) -> Response:
-    """The models that somebody may use."""
+    """The models that somebody may use; programs that take anything get the list of OpenAI's API."""
+    if "text/html" not in exchange.headers.get("accept", ""):
+        raise PassedOnError
     shown = _page_of(exchange, Kind.MODEL)
     return page(exchange, "models.html", shown | {"served": matching_served(exchange, search_of(exchange))})
 

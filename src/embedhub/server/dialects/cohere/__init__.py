@@ -1,1 +1,1 @@
-"""The rerank APIs of Cohere and Jina."""
+"""The rerank APIs of Cohere and Jina, and Cohere's embed."""

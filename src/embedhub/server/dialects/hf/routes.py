@@ -8,10 +8,16 @@ gets the shape that the hosted API gives. TEI's constant list of vectors is at i
 from typing import Any
 from urllib.parse import parse_qs
 
+import msgspec
+
 from embedhub.errors import RequestError
 from embedhub.runtime.aliases import alias_told
 from embedhub.server.dialects.hf import wire
+from embedhub.server.dialects.tei.info import ModelInfo as LoadedModelInfo
+from embedhub.server.dialects.tei.info import model_info as facts_of
 from embedhub.server.endpoint import Call, Endpoint, Reply, written
+from embedhub.server.errors import Failure
+from embedhub.server.pages import Health
 
 
 async def infer(call: Call) -> Reply:
@@ -31,6 +37,22 @@ async def model_info(call: Call) -> Reply:
         spec = await call.service.loaded.describe(name)
     query = parse_qs(call.query.decode("latin-1"))
     return wire.model_info(name, spec, query.get("expand[]", []) + query.get("expand", []))
+
+
+async def health(call: Call) -> Reply:
+    """Whether a model computes."""
+    if await call.service.healthy(_model(call)):
+        return Reply(msgspec.json.encode(Health("ok")))
+    reply = wire.failed(Failure("unhealthy", "the model does not compute", 503))
+    reply.status = 503
+    reply.headers["x-error-code"] = "unhealthy"
+    return reply
+
+
+async def info(call: Call) -> Reply:
+    """What is known of a model, which is loaded if need be."""
+    async with call.service.loaded.use(_model(call)) as loaded:
+        return Reply(msgspec.json.encode(facts_of(loaded)))
 
 
 async def _body(call: Call) -> Any:
@@ -94,5 +116,13 @@ ENDPOINTS = (
         "What can be done with a model",
         "hf",
         response=wire.ModelInfo,
+    ),
+    *(
+        Endpoint("GET", f"{prefix}/models/{{model:path}}/{name}", answer, wire.failed, summary, "hf", response=response)
+        for prefix in ("", "/hf-inference")
+        for name, answer, summary, response in (
+            ("health", health, "Whether a model computes", Health),
+            ("info", info, "How a model's vectors come about", LoadedModelInfo),
+        )
     ),
 )

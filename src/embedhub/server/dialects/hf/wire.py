@@ -29,7 +29,11 @@ from embedhub.tasks import ClassifyTexts, CompareTexts, EmbedTexts, Labelled, Ra
 # Tasks that a path may name. The inputs decide among them, but a path that names any other is a mistake.
 TASKS = ("feature-extraction", "sentence-similarity", "text-ranking", "rerank", "text-classification")
 
+# Whose parameters clients send to one address whatever the model does.
+_OTHER_TASKS = {"candidate_labels": "zero-shot classification", "max_new_tokens": "text generation"}
+
 Count = Annotated[int, Meta(ge=1)]
+_OfAnotherTask = Annotated[Any, Meta(description="Of a task that is not served; refused.")]
 
 
 class Parameters(msgspec.Struct, kw_only=True):
@@ -47,6 +51,8 @@ class Parameters(msgspec.Struct, kw_only=True):
     return_text: bool | None = None
     return_documents: bool | None = None
     function_to_apply: Literal["sigmoid", "softmax", "none"] | None = None
+    candidate_labels: _OfAnotherTask = None
+    max_new_tokens: _OfAnotherTask = None
 
 
 class Text(msgspec.Struct):
@@ -164,6 +170,9 @@ def work(body: Body, task: str, *, of_classifier: bool = False) -> Work:
     said = body if isinstance(body, InferenceRequest) else InferenceRequest(inputs=body)
     inputs = said if said.inputs is UNSET else said.inputs
     asked = _parameters(said)
+    for field, other in _OTHER_TASKS.items():
+        if getattr(asked, field) is not None:
+            raise UnsupportedTaskError(f"{field} asks for {other}, which is not served; there are {', '.join(TASKS)}")
     if of_classifier and task not in ("text-ranking", "rerank"):
         task = "text-classification"
     if isinstance(inputs, Question):

@@ -75,14 +75,17 @@ ENDPOINTS = (
         )
         for path in ("/v1/embeddings", "/embeddings")
     ),
-    Endpoint(
-        "GET",
-        "/v1/models",
-        models,
-        wire.failed,
-        "Models that may be asked for",
-        "openai",
-        response=wire.ModelList,
+    *(
+        Endpoint(
+            "GET",
+            path,
+            models,
+            wire.failed,
+            "Models that may be asked for",
+            "openai",
+            response=wire.ModelList,
+        )
+        for path in ("/v1/models", "/models")
     ),
     Endpoint(
         "GET",

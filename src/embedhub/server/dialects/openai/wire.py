@@ -18,7 +18,7 @@ from embedhub.errors import RequestError
 from embedhub.models import ModelSpec
 from embedhub.runtime.service import Answer
 from embedhub.server.endpoint import Reply
-from embedhub.server.errors import Failure
+from embedhub.server.errors import Failure, without_folders
 from embedhub.server.writing import list_parts
 from embedhub.tasks import EmbedTexts
 
@@ -188,8 +188,10 @@ def model(name: str, spec: ModelSpec, created: int) -> Reply:
 
 
 def _model(name: str, spec: ModelSpec, created: int) -> ModelItem:
-    organisation, slash, _ = spec.id.partition("/")
-    return ModelItem(name, "model", created, organisation if slash else "embedhub", spec.id)
+    # A folder of this machine is called by its last part.
+    id = without_folders(spec.id)
+    organisation, slash, _ = id.partition("/")
+    return ModelItem(name, "model", created, organisation if slash else "embedhub", id)
 
 
 def failed(failure: Failure) -> Reply:
