@@ -180,6 +180,7 @@ def test_files_are_shown_and_downloaded(
     check_accessible(browser_page)
     browser_page.get_by_role("link", name="README.md", exact=True).click()
     assert "pretty_name" in browser_page.locator("pre").inner_text()
+    picture(browser_page, "file")
     check_accessible(browser_page)
     with browser_page.expect_download() as saved:
         browser_page.get_by_role("link", name="Download").click()
@@ -189,6 +190,10 @@ def test_files_are_shown_and_downloaded(
     browser_page.get_by_role("link", name="data/").click()
     browser_page.get_by_role("link", name=".parquet").first.click()
     assert browser_page.get_by_text("It is no text").is_visible()
+    browser_page.goto(faq)
+    browser_page.get_by_role("link", name="History").click()
+    picture(browser_page, "history")
+    check_accessible(browser_page)
 
 
 @pytest.mark.parametrize("part", ["", "/rows", "/map", "/tree/main", "/commits/main"])

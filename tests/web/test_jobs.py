@@ -60,6 +60,7 @@ def test_from_a_file_to_an_answer(
     page.get_by_label("Ask this dataset").fill("Who pays my premium?")
     assert page.locator("#hits li").first.inner_text().find("help with my premiums") >= 0
     page.goto("/jobs")
+    picture(page, "jobs")
     page.get_by_role("link", name="alice/by-browser").click()
     assert page.get_by_text("3 rows are embedded and hosted.").is_visible()
     check_accessible(page)

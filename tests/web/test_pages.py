@@ -120,6 +120,8 @@ def test_a_model_is_tried(
 ) -> None:
     page = open_page(site.server.address, **looks)
     page.goto("/models")
+    if looks == {}:
+        picture(page, "models")
     page.get_by_role("link", name=DEFAULT_MODEL).click()
     page.get_by_label("Text", exact=True).fill("How can Medicare help me?")
     page.get_by_role("button", name="Embed", exact=True).click()
@@ -206,10 +208,11 @@ def test_a_program_is_approved(site: Place, signed_in: SignIn, check_accessible:
     assert page.get_by_text("Approved.").is_visible()
 
 
-def test_what_is_not_there(browser_page: "Page", watch: Watch, check_accessible: Check) -> None:
+def test_what_is_not_there(browser_page: "Page", watch: Watch, check_accessible: Check, picture: Picture) -> None:
     watch.expect("status of 404")
     browser_page.goto("/nobody/nothing")
     assert browser_page.get_by_role("heading", name="There is nothing here").is_visible()
+    picture(browser_page, "nothing-here")
     check_accessible(browser_page)
 
 
