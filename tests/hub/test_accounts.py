@@ -66,6 +66,12 @@ def test_impossible_users_are_refused(accounts: Accounts, user: str) -> None:
     assert not accounts.path.exists()
 
 
+@pytest.mark.parametrize("user", ["datasets", "API", "v1"])
+def test_users_whose_names_mean_something_else_are_refused(accounts: Accounts, user: str) -> None:
+    with pytest.raises(AccountError, match="another meaning"):
+        accounts.create_token(user, "read")
+
+
 def test_impossible_scopes_times_and_limits_are_refused(accounts: Accounts) -> None:
     for wrong in [("root", None, 1), ("read", 0.0, 1), ("read", -1.0, 1), ("read", float("nan"), 1), ("read", 1.0, -1)]:
         scope, days, rate = wrong

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from embedhub.errors import AccountError
 from embedhub.hub.database import open_database, readable_errors, transaction
+from embedhub.hub.names import RESERVED
 
 SCOPES = ("read", "write", "admin")
 
@@ -116,6 +117,9 @@ class Accounts:
         now = time.time()
         expires_at = None if expires_days is None else now + expires_days * _DAY_SECONDS
         with self._database() as database, transaction(database):
+            known = database.execute("SELECT 1 FROM users WHERE name = ?", (user,)).fetchone()
+            if known is None and user.lower() in RESERVED:
+                raise AccountError(f"user {user!r} has another meaning in addresses; choose another name")
             database.execute("INSERT INTO users (name, created_at) VALUES (?, ?) ON CONFLICT DO NOTHING", (user, now))
             # The spelling of whoever came first is the user's.
             user_id, user, is_organisation = database.execute(

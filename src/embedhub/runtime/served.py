@@ -64,6 +64,14 @@ class ServedModel:
         pointer = Pointer(_sha256(content), size)
         return Entry(path, pointer.sha256[:40], size, pointer=pointer, pointer_size=len(bytes(pointer))), content
 
+    def entry(self, path: str) -> Entry | None:
+        """The file or the folder at a path; None if nothing is there."""
+        found = self.file(path)
+        if found is not None:
+            return found[0]
+        is_folder = any(each.startswith(f"{path}/") for each in self.files)
+        return Entry(path, self.commit, is_folder=True) if is_folder else None
+
     def entries(self, folder: str, *, recursive: bool) -> Iterator[Entry]:
         """What lies in a folder; makes the files, because their sizes are told."""
         within = f"{folder}/" if folder else ""

@@ -70,6 +70,16 @@ def test_its_folders_are_listed(alice: HfApi, installed: Path) -> None:
     assert whole["model.safetensors"].size == (installed / "model.safetensors").stat().st_size  # type: ignore[union-attr]
 
 
+def test_what_lies_at_some_paths(alice: HfApi, installed: Path) -> None:
+    found = alice.get_paths_info(ID, ["model.safetensors", "1_Pooling", "no/such", "model.safetensors/"])
+    assert [(each.path, type(each).__name__) for each in found] == [
+        ("model.safetensors", "RepoFile"),
+        ("1_Pooling", "RepoFolder"),
+    ]
+    assert found[0].size == (installed / "model.safetensors").stat().st_size  # type: ignore[union-attr]
+    assert alice.file_exists(ID, "config.json")
+
+
 def test_it_cannot_be_written(alice: HfApi, installed: Path) -> None:
     with pytest.raises(RepositoryNotFoundError):
         alice.upload_file(path_or_fileobj=b"{}", path_in_repo="config.json", repo_id=ID)

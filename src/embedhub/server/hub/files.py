@@ -60,14 +60,11 @@ def tree(exchange: Exchange) -> Response:
 
 def paths_info(exchange: Exchange) -> Response:
     """What lies at each of some paths; those where nothing does are left out."""
-    paths, expand = _asked(exchange)
-    if len(paths) > _MOST_PATHS:
-        raise RequestTooLargeError(f"{len(paths)} paths at once; {_MOST_PATHS} is the most")
+    wanted, expand = asked_paths(exchange)
     repository = exchange.repository(Action.READ)
     with exchange.hub.open(repository) as git:
         commit = git.resolve(exchange.path["revision"])
-        wanted = dict.fromkeys(path.strip("/") for path in paths)
-        found = [git.entry(commit, path) for path in wanted if path]
+        found = [git.entry(commit, path) for path in wanted]
         page = _told(git, commit, [entry for entry in found if entry is not None], expand=expand)
     return answer(page, {"x-repo-commit": commit})
 
@@ -81,8 +78,20 @@ def tree_size(exchange: Exchange) -> Response:
     return answer({"path": f"/{path}", "size": size})
 
 
-def _asked(exchange: Exchange) -> tuple[list[str], bool]:
-    """Paths, and whether it is asked who changed them last: of a form, as Python's client sends it, or of JSON."""
+def asked_paths(exchange: Exchange) -> tuple[list[str], bool]:
+    """Paths, each once, and whether it is asked who changed them last.
+
+    Raises:
+        RequestTooLargeError: so many are not told of at once.
+    """
+    paths, expand = _sent(exchange)
+    if len(paths) > _MOST_PATHS:
+        raise RequestTooLargeError(f"{len(paths)} paths at once; {_MOST_PATHS} is the most")
+    return list(dict.fromkeys(path.strip("/") for path in paths if path.strip("/"))), expand
+
+
+def _sent(exchange: Exchange) -> tuple[list[str], bool]:
+    """Of a form, as Python's client sends it, or of JSON."""
     if "json" in exchange.headers.get("content-type", ""):
         body: Paths = exchange.json(Paths)
         paths = [body.paths] if isinstance(body.paths, str) else body.paths

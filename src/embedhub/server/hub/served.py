@@ -79,6 +79,15 @@ def tree(exchange: Exchange, model: ServedModel) -> Response:
     return answer([files.told_of(entry) for entry in found], {"x-repo-commit": model.commit})
 
 
+@served_too(files.paths_info)
+def paths_info(exchange: Exchange, model: ServedModel) -> Response:
+    """What lies at each of some paths; those where nothing does are left out."""
+    model.check_revision(exchange.path["revision"])
+    paths, _ = files.asked_paths(exchange)
+    found = (model.entry(path) for path in paths)
+    return answer([files.told_of(each) for each in found if each is not None], {"x-repo-commit": model.commit})
+
+
 @served_too(resolve.resolve)
 def content(exchange: Exchange, model: ServedModel) -> Response:
     """A file's content."""
@@ -113,6 +122,7 @@ ROUTES = (
     HubRoute("GET", "/api/{kinds}/{namespace}/{name}", described),
     HubRoute("GET", "/api/{kinds}/{namespace}/{name}/revision/{revision*}", described),
     HubRoute("GET", "/api/{kinds}/{namespace}/{name}/tree/{revision}/{path*}", tree),
+    HubRoute("POST", "/api/{kinds}/{namespace}/{name}/paths-info/{revision}", paths_info),
     HubRoute("GET", "/{prefix}{namespace}/{name}/resolve/{revision}/{path*}", content),
     HubRoute("GET", "/api/{kinds}/{namespace}/{name}/resolve/{revision}/{path*}", content),
 )
