@@ -4,8 +4,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from embedhub.hub.editing import Changes
 from embedhub.hub.git import MAIN, GitRepository
-from embedhub.hub.trees import FILE, Changes
+from embedhub.hub.trees import FILE
 
 
 def new_repository(folder: Path, files: Mapping[str, str] = {}) -> GitRepository:

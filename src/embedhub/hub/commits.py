@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from embedhub.errors import EntryNotFoundError, HubContentError, StaleParentError
 from embedhub.hub.attributes import large_file_rule, with_large_files
+from embedhub.hub.editing import Changes
 from embedhub.hub.git import GitRepository
 from embedhub.hub.names import check_path
 from embedhub.hub.pointers import Pointer
-from embedhub.hub.trees import FILE, Changes
+from embedhub.hub.trees import FILE
 
 ATTRIBUTES = ".gitattributes"
 

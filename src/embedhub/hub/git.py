@@ -14,9 +14,10 @@ from pygit2.enums import ObjectType
 
 from embedhub.errors import HubConflictError, RevisionNotFoundError, StaleParentError
 from embedhub.hub.durable import GIT_ERRORS, full_disk, sync_objects, synced
+from embedhub.hub.editing import Changes, edit_tree
 from embedhub.hub.names import check_reference
 from embedhub.hub.reading import GitReader
-from embedhub.hub.trees import FILE, Changes, edit_tree, remember
+from embedhub.hub.trees import FILE, remember
 from embedhub.storage import storage_errors, sync
 
 MAIN = "refs/heads/main"
@@ -103,6 +104,7 @@ class GitRepository(GitReader):
 
         Raises:
             HubContentError: a path is to be a file and a folder at once.
+            HubPathError: a name that git would not have.
         """
         with full_disk(self.folder):
             return edit_tree(self.repository, tree, changes, self.written)

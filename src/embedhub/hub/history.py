@@ -3,12 +3,12 @@
 Refuses to know references.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import pygit2
 
-from embedhub.hub.trees import lookup
+from embedhub.hub.trees import lookup_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,14 @@ def last_commits(
         most_commits: what did not change in so many is said to be of the last one looked at.
     """
     current = commit
-    here = _ids(repository, current.tree, paths)
+    here = _ids(repository, current, list(paths))
     found: dict[str, Commit] = {}
     for _ in range(most_commits):
         if not here or not current.parents:
             break
         parent = current.parents[0]
-        if parent.tree.id != current.tree.id:
-            before = _ids(repository, parent.tree, here)
+        if parent.tree_id != current.tree_id:
+            before = _ids(repository, parent, here)
             changed = [path for path, id in here.items() if before[path] != id]
             if changed:
                 found |= dict.fromkeys(changed, as_commit(current))
@@ -61,19 +61,11 @@ def last_commits(
     return found | dict.fromkeys(here, as_commit(current))
 
 
-def _ids(repository: pygit2.Repository, tree: pygit2.Tree, paths: Iterable[str]) -> Mapping[str, object]:
-    """What lies at each path, as its hash."""
-    found: dict[str, object] = {}
-    folders: dict[str, pygit2.Tree | None] = {"": tree}
-    for path in paths:
-        folder, _, name = path.rpartition("/")
-        if folder not in folders:
-            inner = lookup(repository, tree, folder)
-            folders[folder] = inner if isinstance(inner, pygit2.Tree) else None
-        within = folders[folder]
-        item = (tree if not path else lookup(repository, within, name)) if within is not None else None
-        found[path] = item.id if item is not None else None
-    return found
+def _ids(repository: pygit2.Repository, commit: pygit2.Commit, paths: Collection[str]) -> dict[str, bytes | None]:
+    """What lies at each path, as its hash; None where nothing does."""
+    tree = commit.tree_id.raw
+    found = lookup_all(repository, tree, paths)
+    return {path: found[path].oid if path in found else tree if not path else None for path in paths}
 
 
 def _text(raw: bytes) -> str:

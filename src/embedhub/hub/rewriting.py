@@ -1,4 +1,4 @@
-"""A history as if some large files had never been in it. Knows trees and commits of pygit2.
+"""A history as if some large files had never been in it. Knows trees as bytes and commits of pygit2.
 
 What is rewritten stands beside what was, until the branches are moved to it, one after the other.
 """
@@ -6,12 +6,14 @@ What is rewritten stands beside what was, until the branches are moved to it, on
 from collections.abc import Set
 
 import pygit2
-from pygit2.enums import FileMode, SortMode
+from pygit2.enums import SortMode
 
 from embedhub.hub.durable import full_disk
+from embedhub.hub.editing import write_tree
 from embedhub.hub.git import GitRepository
 from embedhub.hub.pointers import LONGEST_POINTER, read_pointer
-from embedhub.hub.trees import edit_tree
+from embedhub.hub.tree_bytes import FOLDER, SUBMODULE, Entry, edited, entries
+from embedhub.hub.trees import read_tree, readable
 
 
 def forget(git: GitRepository, removed: Set[str]) -> None:
@@ -47,8 +49,8 @@ class _Rewriting:
         self._removed = removed
         self._written = written
         self._commits: dict[str, str] = {}
-        self._trees: dict[str, str | None] = {}
-        self._is_removed: dict[str, bool] = {}
+        self._trees: dict[bytes, bytes | None] = {}
+        self._is_removed: dict[bytes, bool] = {}
 
     def commit(self, tip: str) -> str:
         """The commit that stands for another from now on: itself, if nothing of its history has such a file."""
@@ -59,64 +61,56 @@ class _Rewriting:
         return self._commits[tip]
 
     def _rewritten(self, commit: pygit2.Commit) -> str:
-        tree = self._tree(str(commit.tree.id)) or edit_tree(self._repository, None, {}, self._written)
+        tree = self._tree(commit.tree_id.raw) or write_tree(self._repository, b"", self._written)
         parents = [self._commits[str(parent)] for parent in commit.parent_ids]
-        if tree == str(commit.tree.id) and parents == [str(parent) for parent in commit.parent_ids]:
+        if tree == commit.tree_id.raw and parents == [str(parent) for parent in commit.parent_ids]:
             return str(commit.id)
         made = self._repository.create_commit(
             None,
             commit.author,
             commit.committer,
             commit.message,
-            pygit2.Oid(hex=tree),
+            pygit2.Oid(raw=tree),
             [pygit2.Oid(hex=parent) for parent in parents],
         )
         self._written.append(str(made))
         return str(made)
 
-    def _tree(self, top: str) -> str | None:
+    def _tree(self, top: bytes) -> bytes | None:
         """The tree without such files; None if nothing is left. Folders wait on a stack for those within them."""
         waiting = [top]
         while waiting:
             id = waiting[-1]
-            tree = self._repository[pygit2.Oid(hex=id)]
-            assert isinstance(tree, pygit2.Tree)
-            inner = [
-                str(item.id) for item in tree if item.filemode == FileMode.TREE and str(item.id) not in self._trees
-            ]
+            content = read_tree(self._repository, id)
+            with readable(self._repository, id):
+                items = list(entries(content))
+            inner = [oid for mode, _, oid in items if mode == FOLDER and oid not in self._trees]
             if inner:
                 waiting.extend(inner)
                 continue
             if id not in self._trees:
-                self._trees[id] = self._without(tree)
+                self._trees[id] = self._without(id, content, items)
             waiting.pop()
         return self._trees[top]
 
-    def _without(self, tree: pygit2.Tree) -> str | None:
-        builder = self._repository.TreeBuilder(tree)
-        for item in tree:
-            name, id = item.name or "", str(item.id)
-            if item.filemode == FileMode.TREE:
-                kept = self._trees[id]
-                if kept is None:
-                    builder.remove(name)
-                elif kept != id:
-                    builder.insert(name, pygit2.Oid(hex=kept), int(FileMode.TREE))
-            elif item.filemode != FileMode.COMMIT and self._is_one(id):
-                builder.remove(name)
-        if len(builder) == len(tree) and not len(tree):
-            return str(tree.id)
-        if not len(builder):
-            return None
-        made = str(builder.write())
-        if made != str(tree.id):
-            self._written.append(made)
-        return made
+    def _without(self, tree: bytes, content: bytes, items: list[Entry]) -> bytes | None:
+        changes: dict[bytes, tuple[bytes, bytes] | None] = {}
+        for mode, name, oid in items:
+            if mode == FOLDER:
+                kept = self._trees[oid]
+                if kept != oid:
+                    changes[name] = (FOLDER, kept) if kept is not None else None
+            elif mode != SUBMODULE and self._is_one(oid):
+                changes[name] = None
+        if not changes:
+            return tree
+        after = edited(content, changes)
+        return write_tree(self._repository, after, self._written) if after else None
 
-    def _is_one(self, blob: str) -> bool:
+    def _is_one(self, blob: bytes) -> bool:
         known = self._is_removed.get(blob)
         if known is None:
-            oid = pygit2.Oid(hex=blob)
+            oid = pygit2.Oid(raw=blob)
             pointer = None
             if self._repository.odb.read_header(oid)[1] <= LONGEST_POINTER:
                 pointer = read_pointer(self._repository.odb.read(oid)[1])

@@ -1,24 +1,22 @@
-"""Folders of a git repository: what lies in them, and the same with some paths changed. Knows pygit2's objects.
+"""Folders of a git repository: what lies in them and where. Knows how objects are read.
 
-Refuses to know revisions and references.
+Refuses to know revisions and references, and changes nothing.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
+from typing import NamedTuple
 
 import pygit2
-from pygit2.enums import FileMode
+from pygit2.enums import FileMode, ObjectType
 
-from embedhub.errors import HubContentError, HubError
+from embedhub.errors import HubError
+from embedhub.hub import tree_bytes
 from embedhub.hub.pointers import LONGEST_POINTER, Pointer, read_pointer
 
 FILE = int(FileMode.BLOB)
-
-# As they are written in a tree, of which an entry is `mode name NUL hash`.
-_TREE, _SUBMODULE = b"40000", b"160000"
-_HASH_BYTES = 20
-_ITEM = re.compile(rb"([0-7]+) ([^\0]+)\0(.{%d})" % _HASH_BYTES, re.DOTALL)
 
 # What stands for a byte that is no UTF-8.
 _UNREADABLE = "\ufffd"
@@ -33,8 +31,17 @@ _Facts = tuple[int, Pointer | None, int]
 _known_facts: dict[bytes, _Facts] = {}
 _MOST_KNOWN = 100_000
 
-# For each path its blob or tree and its mode, or None to remove it.
-Changes = Mapping[str, tuple[str, int] | None]
+
+class Item(NamedTuple):
+    """What an entry of a tree leads to: its mode as git writes it, without zeros in front, and its hash."""
+
+    mode: bytes
+    oid: bytes
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a tree; else it is a blob, or lies elsewhere."""
+        return self.mode == tree_bytes.FOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,92 +70,91 @@ class Entry:
         return self.pointer.sha256 if self.pointer is not None else self.oid
 
 
-def edit_tree(repository: pygit2.Repository, tree: str | None, changes: Changes, written: list[str]) -> str:
-    """A tree that differs from another in some paths.
-
-    Only the folders on the way to them are written anew, so that the cost does not grow with the repository.
-
-    Args:
-        repository: where the objects lie.
-        tree: the one to start from; None is an empty one.
-        changes: what differs.
-        written: the hash of each tree that is written is added to it.
+def lookup(repository: pygit2.Repository, tree: bytes, path: str) -> Item | None:
+    """What lies at a path below a folder, a path as `walk` shows it; None is nothing, or a submodule.
 
     Raises:
-        HubContentError: a path is to be a file and a folder at once.
+        HubError: a folder on the way is missing or damaged.
     """
-    parts = [(path.split("/"), new) for path, new in changes.items()]
-    made = _edit(repository, tree, parts, written)
-    if made is None:
-        made = str(repository.TreeBuilder().write())
-        written.append(made)
-    return made
-
-
-def _edit(
-    repository: pygit2.Repository,
-    tree: str | None,
-    changes: list[tuple[list[str], tuple[str, int] | None]],
-    written: list[str],
-) -> str | None:
-    """The tree after the changes; None if nothing is left in it."""
-    builder = repository.TreeBuilder(tree) if tree is not None else repository.TreeBuilder()
-    below: dict[str, list[tuple[list[str], tuple[str, int] | None]]] = {}
-    here: set[str] = set()
-    for parts, new in changes:
-        name = parts[0]
-        if len(parts) > 1:
-            below.setdefault(name, []).append((parts[1:], new))
-        elif new is not None:
-            here.add(name)
-            builder.insert(name, pygit2.Oid(hex=new[0]), new[1])
-        elif builder.get(name) is not None:
-            builder.remove(name)
-    for name, inner in below.items():
-        if name in here:
-            raise HubContentError(f"{name} cannot be a file and a folder at once")
-        old = builder.get(name)
-        # As in git: a file makes way for a folder.
-        is_folder = isinstance(old, pygit2.Tree)
-        if not is_folder and all(new is None for _, new in inner):
-            continue
-        made = _edit(repository, str(old.id) if old is not None and is_folder else None, inner, written)
-        if made is not None:
-            builder.insert(name, pygit2.Oid(hex=made), int(FileMode.TREE))
-        elif old is not None:
-            builder.remove(name)
-    if not len(builder):
+    if not _may_lie(path):
         return None
-    written.append(str(builder.write()))
-    return written[-1]
-
-
-def lookup(repository: pygit2.Repository, tree: pygit2.Tree, path: str) -> pygit2.Object | None:
-    """What lies at a path of a tree, a path as `walk` shows it; None is nothing, or a submodule."""
-    if "\0" in path or path.endswith("/") or len(path) > _LONGEST_PATH:
-        return None
-    found: pygit2.Object | None
-    try:
-        found = tree[path]
-    except (KeyError, ValueError, TypeError):
-        found = _lookup_shown(repository, tree, path) if _UNREADABLE in path else None
-    return found if isinstance(found, pygit2.Tree | pygit2.Blob) else None
-
-
-def _lookup_shown(repository: pygit2.Repository, tree: pygit2.Tree, path: str) -> pygit2.Object | None:
-    oid, mode = tree.id.raw, _TREE
+    found = Item(tree_bytes.FOLDER, tree)
     for part in path.split("/"):
-        if mode != _TREE:
+        if not found.is_folder:
             return None
-        same = next((item for item in _items(repository, oid) if item[0] == part), None)
-        if same is None:
+        content = read_tree(repository, found.oid)
+        with readable(repository, found.oid):
+            inner = tree_bytes.find(content, part.encode()) or _find_shown(content, part)
+        if inner is None or inner[0] == tree_bytes.SUBMODULE:
             return None
-        _, mode, oid = same
-    return repository[pygit2.Oid(raw=oid)]
+        found = Item(*inner)
+    return found
+
+
+def lookup_all(repository: pygit2.Repository, tree: bytes, paths: Iterable[str]) -> dict[str, Item]:
+    """What lies at those of some paths where something does, as of `lookup`; each folder on the way is read once."""
+    found: dict[str, Item] = {}
+    # The way to the path before this one, with what lies in its folders.
+    way: list[str] = []
+    folders = [_Folder(repository, tree)]
+    for parts in sorted(path.split("/") for path in set(paths) if _may_lie(path)):
+        pairs = zip(way, parts[:-1], strict=False)
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        del way[shared:], folders[shared + 1 :]
+        while len(way) < len(parts) - 1:
+            inner = folders[-1].get(parts[len(way)])
+            if inner is None or not inner.is_folder:
+                break
+            way.append(parts[len(way)])
+            folders.append(_Folder(repository, inner.oid))
+        else:
+            item = folders[-1].get(parts[-1])
+            if item is not None:
+                found["/".join(parts)] = item
+    return found
+
+
+class _Folder:
+    """What lies in a folder, for those who ask for much of it."""
+
+    def __init__(self, repository: pygit2.Repository, tree: bytes) -> None:
+        self._content = read_tree(repository, tree)
+        with readable(repository, tree):
+            self._items = {name: Item(mode, oid) for mode, name, oid in tree_bytes.entries(self._content)}
+
+    def get(self, name: str) -> Item | None:
+        found = self._items.get(name.encode())
+        if found is None and (shown := _find_shown(self._content, name)) is not None:
+            found = Item(*shown)
+        return None if found is None or found.mode == tree_bytes.SUBMODULE else found
+
+
+def _may_lie(path: str) -> bool:
+    """Whether something can be at a path."""
+    if not path or "\0" in path or len(path) > _LONGEST_PATH:
+        return False
+    try:
+        return bool(path.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _find_shown(content: bytes, name: str) -> tuple[bytes, bytes] | None:
+    """What is shown by a name in which something could not be read, the first if there are several."""
+    if _UNREADABLE not in name:
+        return None
+    return next(
+        (
+            (mode, oid)
+            for mode, raw, oid in tree_bytes.entries(content)
+            if mode != tree_bytes.SUBMODULE and raw.decode("utf-8", "replace") == name
+        ),
+        None,
+    )
 
 
 def walk(
-    repository: pygit2.Repository, tree: pygit2.Tree, prefix: str, *, recursive: bool, after: str = ""
+    repository: pygit2.Repository, tree: bytes, prefix: str, *, recursive: bool, after: str = ""
 ) -> Iterator[Entry]:
     """What lies in a folder, in git's order.
 
@@ -159,23 +165,23 @@ def walk(
         recursive: folders' contents behind them.
         after: a path in the folder; what comes before it, and itself, is not read.
     """
-    for path, mode, oid in _listed(repository, tree.id.raw, prefix, recursive=recursive, after=after):
-        if mode == _TREE:
+    for path, mode, oid in _listed(repository, tree, prefix, recursive=recursive, after=after):
+        if mode == tree_bytes.FOLDER:
             yield Entry(path, oid.hex(), is_folder=True)
         else:
             yield file_entry(repository, path, oid)
 
 
-def file_paths(repository: pygit2.Repository, tree: pygit2.Tree) -> Iterator[str]:
+def file_paths(repository: pygit2.Repository, tree: bytes) -> Iterator[str]:
     """The path of each file, without a look at what it holds."""
-    for path, mode, _ in _listed(repository, tree.id.raw, "", recursive=True, after=""):
-        if mode != _TREE:
+    for path, mode, _ in _listed(repository, tree, "", recursive=True, after=""):
+        if mode != tree_bytes.FOLDER:
             yield path
 
 
-def large_files(repository: pygit2.Repository, tree: pygit2.Tree, seen: set[bytes]) -> Iterator[tuple[str, Pointer]]:
+def large_files(repository: pygit2.Repository, tree: bytes, seen: set[bytes]) -> Iterator[tuple[str, Pointer]]:
     """Path and pointer of each large file; of folders that were not seen before, to which those found are added."""
-    waiting = [("", tree.id.raw)]
+    waiting = [("", tree)]
     while waiting:
         folder, oid = waiting.pop()
         if oid in seen or len(folder) > _LONGEST_PATH:
@@ -183,36 +189,38 @@ def large_files(repository: pygit2.Repository, tree: pygit2.Tree, seen: set[byte
         seen.add(oid)
         for name, mode, item in _items(repository, oid):
             path = f"{folder}/{name}" if folder else name
-            if mode == _TREE:
+            if mode == tree_bytes.FOLDER:
                 waiting.append((path, item))
             elif (pointer := _facts(repository, item)[1]) is not None:
                 yield path, pointer
 
 
-def tree_size(repository: pygit2.Repository, tree: pygit2.Tree) -> int:
+def tree_size(repository: pygit2.Repository, tree: bytes) -> int:
     """Bytes of all files; of large files their own, not their pointers'.
 
     A folder that lies in many places is looked at once, so that the cost follows what is stored.
     """
     sizes: dict[bytes, int] = {}
-    waiting = [tree.id.raw]
+    waiting = [tree]
     while waiting:
         oid = waiting[-1]
         items = list(_items(repository, oid))
-        inner = {item for _, mode, item in items if mode == _TREE and item not in sizes}
+        inner = {item for _, mode, item in items if mode == tree_bytes.FOLDER and item not in sizes}
         if inner:
             waiting.extend(inner)
             continue
-        sizes[oid] = sum(sizes[item] if mode == _TREE else _facts(repository, item)[0] for _, mode, item in items)
+        sizes[oid] = sum(
+            sizes[item] if mode == tree_bytes.FOLDER else _facts(repository, item)[0] for _, mode, item in items
+        )
         waiting.pop()
-    return sizes[tree.id.raw]
+    return sizes[tree]
 
 
-def entry_of(repository: pygit2.Repository, item: pygit2.Object, path: str) -> Entry:
-    """What a path is, of the object that lies there."""
-    if isinstance(item, pygit2.Tree):
-        return Entry(path, str(item.id), is_folder=True)
-    return file_entry(repository, path, item.id.raw)
+def entry_of(repository: pygit2.Repository, item: Item, path: str) -> Entry:
+    """What a path is, of what lies there."""
+    if item.is_folder:
+        return Entry(path, item.oid.hex(), is_folder=True)
+    return file_entry(repository, path, item.oid)
 
 
 def file_entry(repository: pygit2.Repository, path: str, oid: bytes) -> Entry:
@@ -242,7 +250,7 @@ def _listed(
             del sought[0]
         else:
             yield path, mode, oid
-        if recursive and mode == _TREE and len(path) <= _LONGEST_PATH:
+        if recursive and mode == tree_bytes.FOLDER and len(path) <= _LONGEST_PATH:
             stack.append((path, _items(repository, oid, *sought[:1])))
 
 
@@ -256,34 +264,19 @@ def _items(repository: pygit2.Repository, tree: bytes, sought: str = "") -> Iter
         tree: hash of the folder.
         sought: a name whose predecessors may be left out.
     """
-    content = _content(repository, pygit2.Oid(raw=tree))
+    content = read_tree(repository, tree)
     shown: set[str] = set()
-    for found in _ITEM.finditer(content, _place(content, sought.encode()) if sought else 0):
-        padded, raw, oid = found.groups()
-        # Old programs wrote folders with a zero before.
-        mode = padded.lstrip(b"0")
-        if mode == _SUBMODULE:
-            continue
-        name = raw.decode("utf-8", "replace")
-        if _UNREADABLE in name:
-            if name in shown:
+    with readable(repository, tree):
+        start = tree_bytes.place(content, sought.encode()) or 0
+        for mode, raw, oid in tree_bytes.entries(content, start):
+            if mode == tree_bytes.SUBMODULE:
                 continue
-            shown.add(name)
-        yield name, mode, oid
-
-
-def _place(content: bytes, name: bytes) -> int:
-    """Where in a tree's bytes the entry of that name begins; the beginning, if there is none."""
-    at = 0
-    behind = -len(name) - 1
-    wanted = b" " + name
-    while True:
-        end = content.find(b"\0", at)
-        if end < 0:
-            return 0
-        if content[end + behind : end] == wanted:
-            return at
-        at = end + 1 + _HASH_BYTES
+            name = raw.decode("utf-8", "replace")
+            if _UNREADABLE in name:
+                if name in shown:
+                    continue
+                shown.add(name)
+            yield name, mode, oid
 
 
 def remember(blob: bytes, content: bytes) -> None:
@@ -295,14 +288,15 @@ def remember(blob: bytes, content: bytes) -> None:
 def _facts(repository: pygit2.Repository, blob: bytes) -> _Facts:
     known = _known_facts.get(blob)
     if known is None:
-        oid = pygit2.Oid(raw=blob)
         try:
             # Without its content, which may be large.
-            _, stored = repository.odb.read_header(oid)
+            kind, stored = repository.odb.read_header(pygit2.Oid(raw=blob))
         except (KeyError, pygit2.GitError) as error:
-            raise _missing(repository, oid) from error
-        pointer = read_pointer(_content(repository, oid)) if stored <= LONGEST_POINTER else None
-        known = _know(blob, stored, pointer)
+            raise _missing(repository, blob) from error
+        if kind != ObjectType.BLOB:
+            raise _missing(repository, blob)
+        content = _content(repository, blob, ObjectType.BLOB) if stored <= LONGEST_POINTER else None
+        known = _know(blob, stored, read_pointer(content) if content is not None else None)
     return known
 
 
@@ -313,12 +307,33 @@ def _know(blob: bytes, stored: int, pointer: Pointer | None) -> _Facts:
     return known
 
 
-def _content(repository: pygit2.Repository, oid: pygit2.Oid) -> bytes:
+def read_tree(repository: pygit2.Repository, tree: bytes) -> bytes:
+    """A folder as git keeps it.
+
+    Raises:
+        HubError: it is missing or damaged.
+    """
+    return _content(repository, tree, ObjectType.TREE)
+
+
+@contextmanager
+def readable(repository: pygit2.Repository, tree: bytes | None) -> Iterator[None]:
+    """Whoever reads a tree's bytes does so inside this: a ValueError says that it is damaged."""
     try:
-        return bytes(repository.odb.read(oid)[1])
+        yield
+    except ValueError as error:
+        raise _missing(repository, tree or b"") from error
+
+
+def _content(repository: pygit2.Repository, oid: bytes, kind: ObjectType) -> bytes:
+    try:
+        found, content = repository.odb.read(pygit2.Oid(raw=oid))
     except (KeyError, pygit2.GitError) as error:
         raise _missing(repository, oid) from error
+    if found != kind:
+        raise _missing(repository, oid)
+    return bytes(content)
 
 
-def _missing(repository: pygit2.Repository, oid: pygit2.Oid) -> HubError:
-    return HubError(f"{oid} is missing in {repository.path} or damaged; `embedhub hub check` tells more")
+def _missing(repository: pygit2.Repository, oid: bytes) -> HubError:
+    return HubError(f"{oid.hex()} is missing in {repository.path} or damaged; `embedhub hub check` tells more")
