@@ -1,8 +1,11 @@
 """Revisions, references, histories; and that git itself agrees with what was written."""
 
+import gc
 import os
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -266,3 +269,39 @@ def test_everything_may_be_forgotten(tmp_path: Path) -> None:
         git.create_branch("b", git.commit_object(tree, [], "m", "alice"))
         forget(git, {secret.sha256})
         assert [list(git.entries(reference.commit)) for reference in git.references()] == [[], []]
+
+
+def test_names_of_references_are_not_kept(git: GitRepository) -> None:
+    """pygit2's `lookup_reference` counts a name once more than it lets go of it."""
+    git.create_branch("b", git.resolve("main"))
+    for name in ("refs/heads/b", "refs/heads/nothing", "refs/tags/\ud800", "main"):
+        git.target(name)
+        before = sys.getrefcount(name)
+        for _ in range(10):
+            git.target(name)
+        assert sys.getrefcount(name) == before
+
+    def asked() -> int:
+        for number in range(500):
+            with suppress(RevisionNotFoundError):
+                git.resolve(f"some-branch-{number}")
+            git.resolve("main")
+            git.references()
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    asked()
+    assert asked() - asked() > -100
+
+
+def test_a_reference_is_found_by_no_other_name(git: GitRepository) -> None:
+    head = git.resolve("main")
+    for name in ("refs/refs/heads/x", "refs/tags/refs/heads/x", "refs/heads/refs/heads/x"):
+        run_git(git.folder, "update-ref", name, head)
+    assert git.target("refs/heads/x") is None
+    run_git(git.folder, "update-ref", "refs/heads/x", git.resolve("main"))
+    assert git.target("refs/heads/x") == head
+    run_git(git.folder, "symbolic-ref", "refs/heads/symbolic", "refs/heads/x")
+    assert git.target("refs/heads/symbolic") == head
+    for name in ("HEAD", "main", "heads/main", head, head[:9], f"refs/heads/main-g{head[:9]}"):
+        assert git.target(name) is None

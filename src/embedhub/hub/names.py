@@ -115,6 +115,11 @@ def check_reference(name: str) -> str:
     return name
 
 
+def is_reference(name: str) -> bool:
+    """Whether git could have a reference of that full name, such as `refs/heads/main`."""
+    return name.startswith("refs/") and _REFERENCE.fullmatch(name) is not None
+
+
 def check_path(path: str) -> str:
     """The path of a file or folder in a repository, without a slash at its end.
 

@@ -24,9 +24,10 @@ def tips(repository: pygit2.Repository) -> set[pygit2.Oid]:
     found = set()
     folder = Path(repository.path)
     try:
-        names = set(repository.references)
-        for name in names:
-            found.add(pygit2.Oid(hex=str(repository.lookup_reference(name).resolve().target)))
+        references = list(repository.references.iterator())
+        names = {reference.name for reference in references}
+        for reference in references:
+            found.add(pygit2.Oid(hex=str(reference.resolve().target)))
         for path in folder.glob("refs/**/*"):
             # libgit2 passes over those that it cannot read.
             name = str(path.relative_to(folder))

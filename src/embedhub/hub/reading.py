@@ -14,6 +14,7 @@ from pygit2.enums import Option, SortMode
 
 from embedhub.errors import EntryNotFoundError, HubError, RevisionNotFoundError
 from embedhub.hub.history import Commit, as_commit, last_commits
+from embedhub.hub.names import is_reference
 from embedhub.hub.pointers import LONGEST_POINTER, Pointer, read_pointer
 from embedhub.hub.tree_bytes import FOLDER
 from embedhub.hub.trees import (
@@ -95,10 +96,15 @@ class GitReader:
 
     def target(self, reference: str) -> str | None:
         """The commit of a full reference; None if there is no such reference."""
-        if "\0" in reference:
+        if not is_reference(reference):
             return None
         try:
-            return str(self.repository.lookup_reference(reference).peel(pygit2.Commit).id)
+            # Not by `lookup_reference`, which keeps each name that it is asked for as long as the process lives.
+            found, by = self.repository.revparse_ext(reference)
+            # Other names, such as that of a tag that begins with refs, are tried behind it.
+            if by is None or by.name.endswith(f"/{reference}"):
+                return None
+            return str(found.peel(pygit2.Commit).id)
         except (KeyError, ValueError, pygit2.GitError):
             return None
 
