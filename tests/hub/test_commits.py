@@ -1,12 +1,16 @@
 """Commits as clients ask for them: all of it or nothing, whatever is asked."""
 
-from collections.abc import Iterator
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.hub.repositories_of_tests import new_repository, run_git
 
 from embedhub.errors import EmbedhubError, EntryNotFoundError, HubContentError, HubPathError, StaleParentError
+from embedhub.hub import editing, trees
 from embedhub.hub.attributes import NEW_REPOSITORY, large_file_rule
 from embedhub.hub.commits import ATTRIBUTES, AddFile, AddLargeFile, DeleteFile, DeleteFolder, Operation, Wanted, apply
 from embedhub.hub.git import MAIN, GitRepository
@@ -146,3 +150,51 @@ def test_a_commit_beside_its_base(git: GitRepository) -> None:
     # Nothing changes, and yet a new reference has to stand for something.
     empty = apply(git, Wanted((), "m", "bob"), "refs/pr/2", base=head, expected=None, size_of=SIZES.get)
     assert git.resolve("refs/pr/2") == empty != head
+
+
+def test_whatever_order_of_operations_is_done_one_after_the_other(tmp_path: Path) -> None:
+    """Against a dictionary: what is deleted goes with all that is in it, also if this very commit put it there."""
+    names = ["a", "a.b", "a/b", "a/b/c", "a/b/d", "a0", "a/b0/c", "d", "d/e", "d-"]
+    for seed in range(60):
+        random_ = random.Random(seed)
+        base = {name: "old" for name in random_.sample(names, 4) if random_.random() < 0.8}
+        base = {name: old for name, old in base.items() if not any(other.startswith(f"{name}/") for other in base)}
+        with new_repository(tmp_path / f"{seed}.git", {ATTRIBUTES: "", **base}) as git:
+            operations: list[Operation] = []
+            wanted = dict(base)
+            for _ in range(6):
+                path = random_.choice(names)
+                within = [name for name in wanted if name == path or name.startswith(f"{path}/")]
+                if random_.random() < 0.5:
+                    if not within:
+                        continue
+                    operations.append(DeleteFile(path) if random_.random() < 0.5 else DeleteFolder(path))
+                    wanted = {name: text for name, text in wanted.items() if name not in within}
+                elif within in ([], [path]) and not any(path.startswith(f"{name}/") for name in wanted):
+                    operations.append(_add(git, path, str(len(operations))))
+                    wanted[path] = str(len(operations) - 1)
+            made = _commit(git, *operations)
+            assert {path: git.read_text(made, path) for path in _paths(git)} == wanted, (base, operations)
+
+
+def test_each_folder_is_read_and_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once for each of the files: that took a minute for some thousands of them."""
+    files = {f"{folder}/{name}/x{file}": "x" for folder in range(5) for name in range(20) for file in range(3)}
+    with new_repository(tmp_path / "x.git", {ATTRIBUTES: "", **files}) as git:
+        calls: Counter[str] = Counter()
+
+        def counted(function: Callable[..., bytes]) -> Callable[..., bytes]:
+            def call(*arguments: Any) -> bytes:
+                calls[function.__name__] += 1
+                return function(*arguments)
+
+            return call
+
+        monkeypatch.setattr(editing, "read_tree", counted(trees.read_tree))
+        monkeypatch.setattr(trees, "read_tree", counted(trees.read_tree))
+        monkeypatch.setattr(editing, "write_tree", counted(editing.write_tree))
+        _commit(git, *[DeleteFile(path) for path in files if not path.endswith("x0")])
+        # 106 folders, read to see what is there and to be changed, and a look for the rules of large files.
+        assert calls["read_tree"] <= 2 * 106 + 2
+        assert calls["write_tree"] == 106
+        assert len(_paths(git)) == 100

@@ -4,6 +4,7 @@ Knows operations, and which contents they need. Refuses to know how they came ov
 reference is moved last, so that a commit that was answered for is there, and one that was not leaves no trace.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -107,13 +108,16 @@ def apply(
 def _changes(
     git: GitRepository, base: str, operations: Iterable[Operation], size_of: Callable[[str], int | None]
 ) -> Changes:
-    changes: dict[str, tuple[str, int] | None] = {}
+    checked = [(check_path(operation.path), operation) for operation in operations]
+    # Looked up together: what each by itself costs grows with the folder it lies in.
+    gone = [path for path, operation in checked if isinstance(operation, DeleteFile | DeleteFolder)]
+    existing = git.existing(base, gone) if gone else frozenset()
+    changes = _Changes()
     attributes: str | None = None
     large: list[str] = []
-    for operation in operations:
-        path = check_path(operation.path)
+    for path, operation in checked:
         if isinstance(operation, AddFile):
-            changes[path] = operation.blob, FILE
+            changes.set(path, (operation.blob, FILE))
             pointer = git.pointer(operation.blob)
             if pointer is not None and size_of(pointer.sha256) != pointer.size:
                 raise _never_sent(pointer.sha256, path)
@@ -123,32 +127,52 @@ def _changes(
             size = size_of(operation.sha256)
             if size is None:
                 raise _never_sent(operation.sha256, path)
-            changes[path] = git.write_blob(bytes(Pointer(operation.sha256, size))), FILE
+            changes.set(path, (git.write_blob(bytes(Pointer(operation.sha256, size))), FILE))
             large.append(path)
         else:
-            _delete(git, base, path, isinstance(operation, DeleteFolder), changes)
+            was_changed = changes.forget(path)
+            if path in existing:
+                changes.set(path, None)
+            elif not was_changed:
+                # Clients look for these words.
+                what = "folder" if isinstance(operation, DeleteFolder) else "file"
+                raise EntryNotFoundError(f"A {what} with this name doesn't exist: {path}")
     if attributes is None:
         attributes = git.read_text(base, ATTRIBUTES)
     is_large = large_file_rule(attributes)
-    missing = [path for path in large if changes.get(path) is not None and not is_large(path)]
+    missing = [path for path in large if changes.by_path.get(path) is not None and not is_large(path)]
     if missing:
-        changes[ATTRIBUTES] = git.write_blob(with_large_files(attributes, missing).encode()), FILE
-    return changes
+        changes.set(ATTRIBUTES, (git.write_blob(with_large_files(attributes, missing).encode()), FILE))
+    return changes.by_path
+
+
+class _Changes:
+    """What a commit changes so far, from which a folder can be taken without a look at all of it."""
+
+    def __init__(self) -> None:
+        self.by_path: dict[str, tuple[str, int] | None] = {}
+        self._sorted: list[str] = []
+
+    def set(self, path: str, new: tuple[str, int] | None) -> None:
+        """A path is to be that, whatever was said of it before."""
+        if path not in self.by_path:
+            insort(self._sorted, path)
+        self.by_path[path] = new
+
+    def forget(self, path: str) -> bool:
+        """Change neither a path nor what lies in it; gives whether anything of that would have been changed."""
+        # What lies in a folder stands together; the path itself need not stand beside it.
+        start, end = bisect_left(self._sorted, f"{path}/"), bisect_left(self._sorted, f"{path}0")
+        known = self._sorted[start:end]
+        del self._sorted[start:end]
+        if path in self.by_path:
+            known.append(path)
+            del self._sorted[bisect_left(self._sorted, path)]
+        for each in known:
+            del self.by_path[each]
+        return bool(known)
 
 
 def _never_sent(sha256: str, path: str) -> HubContentError:
     # In the words of the Hugging Face Hub.
     return HubContentError(f"LFS pointer pointed to a file that does not exist: {sha256} ({path}): send it first")
-
-
-def _delete(git: GitRepository, base: str, path: str, folder: bool, changes: dict[str, tuple[str, int] | None]) -> None:
-    added = [known for known in changes if known == path or known.startswith(f"{path}/")]
-    entry = git.entry(base, path)
-    if entry is None and not added:
-        # Clients look for these words.
-        what = "folder" if folder else "file"
-        raise EntryNotFoundError(f"A {what} with this name doesn't exist: {path}")
-    for known in added:
-        del changes[known]
-    if entry is not None:
-        changes[path] = None

@@ -67,7 +67,7 @@ def _edit(
             new[name] = (b"%o" % file[1], bytes.fromhex(file[0])) if file is not None else None
             mode = b""
             del same[0]
-            if same and file is not None:
+            if file is not None and any(change[1] is not None for change in same):
                 raise HubContentError(f"{path[-1]} cannot be a file and a folder at once")
         # As in git: a file makes way for a folder, but not for nothing.
         if mode == tree_bytes.FOLDER or any(change[1] is not None for change in same):

@@ -64,8 +64,8 @@ def paths_info(exchange: Exchange) -> Response:
     repository = exchange.repository(Action.READ)
     with exchange.hub.open(repository) as git:
         commit = git.resolve(exchange.path["revision"])
-        found = [git.entry(commit, path) for path in wanted]
-        page = _told(git, commit, [entry for entry in found if entry is not None], expand=expand)
+        found = git.entries_at(commit, wanted)
+        page = _told(git, commit, [found[path] for path in wanted if path in found], expand=expand)
     return answer(page, {"x-repo-commit": commit})
 
 
