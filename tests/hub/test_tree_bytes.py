@@ -121,7 +121,7 @@ def test_what_is_no_tree(git: GitRepository, content: bytes) -> None:
         lambda: list(git.paths(made)),
         lambda: git.size(made),
         lambda: list(git.large_files(made, set())),
-        lambda: git.existing(made, ["a"]),
+        lambda: git.existing(made, list("cdefgh")),
         lambda: git.edit_tree(oid, {"c": None}),
         lambda: git.edit_tree(oid, {"c/d": None}),
         lambda: git.entry(made, "\ufffd"),

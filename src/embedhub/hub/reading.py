@@ -13,7 +13,8 @@ import pygit2
 from pygit2.enums import Option, SortMode
 
 from embedhub.errors import EntryNotFoundError, HubError, RevisionNotFoundError
-from embedhub.hub.history import Commit, as_commit, last_commits
+from embedhub.hub.history import Commit, as_commit
+from embedhub.hub.last_changes import last_commits
 from embedhub.hub.names import is_reference
 from embedhub.hub.pointers import LONGEST_POINTER, Pointer, read_pointer
 from embedhub.hub.tree_bytes import FOLDER
@@ -237,7 +238,7 @@ class GitReader:
 
     def last_commits(self, commit: str, paths: Iterable[str], most_commits: int = 2000) -> dict[str, Commit]:
         """For each path the commit that last changed it, looking back over so many commits at most."""
-        return last_commits(self.repository, self._pygit_commit(commit), paths, most_commits)
+        return last_commits(self.repository, self.folder, self._pygit_commit(commit), paths, most_commits)
 
     # -- inside
 

@@ -6,6 +6,7 @@ Refuses to know revisions and references, and changes nothing.
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -23,6 +24,9 @@ _UNREADABLE = "\ufffd"
 
 # Nothing longer is looked for or looked into: it came by git, and no client could write it.
 _LONGEST_PATH = 4096
+
+# For so many names it is quicker to look each up than to know all that lies in a folder.
+_FEW_NAMES = 4
 
 # Size of a file, its pointer if it is a large one, and the length of what git keeps of it.
 _Facts = tuple[int, Pointer | None, int]
@@ -115,18 +119,31 @@ def lookup_all(repository: pygit2.Repository, tree: bytes, paths: Iterable[str])
 
 
 class _Folder:
-    """What lies in a folder, for those who ask for much of it."""
+    """What lies in a folder, for those who may ask for much of it."""
 
     def __init__(self, repository: pygit2.Repository, tree: bytes) -> None:
         self._content = read_tree(repository, tree)
-        with readable(repository, tree):
-            self._items = {name: Item(mode, oid) for mode, name, oid in tree_bytes.entries(self._content)}
+        self._readable = partial(readable, repository, tree)
+        self._asked = 0
+
+    @cached_property
+    def _items(self) -> dict[bytes, tuple[bytes, bytes]]:
+        return {name: (mode, oid) for mode, name, oid in tree_bytes.entries(self._content)}
 
     def get(self, name: str) -> Item | None:
-        found = self._items.get(name.encode())
-        if found is None and (shown := _find_shown(self._content, name)) is not None:
-            found = Item(*shown)
-        return None if found is None or found.mode == tree_bytes.SUBMODULE else found
+        self._asked += 1
+        with self._readable():
+            if self._asked <= _FEW_NAMES:
+                found = tree_bytes.find(self._content, name.encode())
+            else:
+                found = self._items.get(name.encode())
+            found = found or _find_shown(self._content, name)
+        return None if found is None or found[0] == tree_bytes.SUBMODULE else Item(*found)
+
+
+def is_plain(path: str) -> bool:
+    """Whether something can be at a path, and each name of it stands for one."""
+    return _may_lie(path) and _UNREADABLE not in path
 
 
 def _may_lie(path: str) -> bool:
@@ -292,9 +309,9 @@ def _facts(repository: pygit2.Repository, blob: bytes) -> _Facts:
             # Without its content, which may be large.
             kind, stored = repository.odb.read_header(pygit2.Oid(raw=blob))
         except (KeyError, pygit2.GitError) as error:
-            raise _missing(repository, blob) from error
+            raise missing(repository, blob) from error
         if kind != ObjectType.BLOB:
-            raise _missing(repository, blob)
+            raise missing(repository, blob)
         content = _content(repository, blob, ObjectType.BLOB) if stored <= LONGEST_POINTER else None
         known = _know(blob, stored, read_pointer(content) if content is not None else None)
     return known
@@ -322,18 +339,19 @@ def readable(repository: pygit2.Repository, tree: bytes | None) -> Iterator[None
     try:
         yield
     except ValueError as error:
-        raise _missing(repository, tree or b"") from error
+        raise missing(repository, tree or b"") from error
 
 
 def _content(repository: pygit2.Repository, oid: bytes, kind: ObjectType) -> bytes:
     try:
         found, content = repository.odb.read(pygit2.Oid(raw=oid))
     except (KeyError, pygit2.GitError) as error:
-        raise _missing(repository, oid) from error
+        raise missing(repository, oid) from error
     if found != kind:
-        raise _missing(repository, oid)
+        raise missing(repository, oid)
     return bytes(content)
 
 
-def _missing(repository: pygit2.Repository, oid: bytes) -> HubError:
+def missing(repository: pygit2.Repository, oid: bytes) -> HubError:
+    """The error of an object that cannot be read."""
     return HubError(f"{oid.hex()} is missing in {repository.path} or damaged; `embedhub hub check` tells more")
