@@ -193,3 +193,34 @@ def test_a_missing_object_is_an_error_that_says_what_to_do(git: GitRepository) -
         list(git.entries(head))
     with pytest.raises(HubError, match="hub check"):
         list(git.paths(head))
+
+
+def test_many_paths_at_once_are_what_each_is_by_itself(git: GitRepository) -> None:
+    blob = git.write_blob(b"x")
+    inner = make_tree(git, ("100644", blob, b"caf\xe9"), ("100644", blob, b"b"), ("160000", "1" * 40, b"sub"))
+    entries = [("040000", inner, b"%d" % each) for each in range(10)] + [("040000", inner, b"d\xff")]
+    head = commit_tree(git, make_tree(git, *entries, ("100644", blob, b"a"), ("100644", blob, b"a b")))
+    shown = [entry.path for entry in git.entries(head, recursive=True)]
+    odd = [
+        "",
+        "/",
+        "a/",
+        "a/b",
+        "b",
+        "0/b/c",
+        "nothing/b",
+        "0//b",
+        "\0",
+        "0/sub",
+        "\udcff",
+        "x" * 5000,
+        "0/caf",
+        "\ufffd",
+    ]
+    paths = [*shown, *odd, *[f"{path}/b" for path in shown]]
+    for seed in range(5):
+        some = random.Random(seed).sample(paths, 8 * seed + 8)
+        found = {path: git.entry(head, path) for path in some if path}
+        assert git.entries_at(head, some) == {path: entry for path, entry in found.items() if entry is not None}
+        assert git.existing(head, some) == git.entries_at(head, some).keys()
+    assert len(git.entries_at(head, paths)) == len(shown) == 11 * 3 + 2

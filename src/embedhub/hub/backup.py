@@ -118,8 +118,8 @@ def _references(folder: Path) -> dict[str, str] | None:
     if not folder.is_dir():
         return None
     with GitRepository(folder) as git:
-        look_up = git.repository.lookup_reference
-        return {name: str(look_up(name).resolve().target) for name in sorted(git.repository.references)}
+        references = sorted(git.repository.references.iterator(), key=lambda reference: reference.name)
+        return {reference.name: str(reference.resolve().target) for reference in references}
 
 
 def _write_references(folder: Path, references: dict[str, str]) -> None:

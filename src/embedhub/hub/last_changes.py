@@ -128,6 +128,8 @@ class _Walk:
         for within, asked in names.items():
             way = self._way(repository, within)
             folder = way[-1]
+            if not self._has_room():
+                return {}
             while folder.depth < most_commits and not self._ends(folder) and not asked.keys() <= folder.changed.keys():
                 if not self._walk(repository, way, asked.keys()):
                     return {}
@@ -152,7 +154,7 @@ class _Walk:
                     # It did not change as far as was walked.
                     outer.folders[raw] = [(0, _folder_in(repository, outer.versions[0][1], raw))]
                 self._folders[upto] = _Folder(outer.folders[raw])
-                self.kept += 2
+                self.kept += _weight(upto)
             way.append(self._folders[upto])
         return way
 
@@ -166,6 +168,10 @@ class _Walk:
         for folder in way[:-1]:
             self._compare(repository, folder, depth, None)
         self._compare(repository, way[-1], depth, wanted)
+        return self._has_room()
+
+    def _has_room(self) -> bool:
+        """Whether what is known may be kept; else it is forgotten, and nothing is kept from then on."""
         if self.kept > _MOST_KEPT:
             self._is_too_large = True
             self._folders.clear()
@@ -212,11 +218,16 @@ class _Walk:
                 continue
             if name not in folder.changed:
                 folder.changed[name] = since - 1
-                self.kept += 1
+                self.kept += _weight(name)
             versions = [each[1] if each is not None and each[0] == FOLDER else None for each in (after, before)]
             if versions != [None, None]:
                 folder.folders.setdefault(name, [(0, versions[0])]).append((since, versions[1]))
                 self.kept += 1
+
+
+def _weight(name: str | bytes) -> int:
+    """How many names of usual length take as much memory."""
+    return 1 + len(name) // 50
 
 
 # Mode and hash of each name.

@@ -101,7 +101,9 @@ def lookup_all(repository: pygit2.Repository, tree: bytes, paths: Iterable[str])
     # The way to the path before this one, with what lies in its folders.
     way: list[str] = []
     folders = [_Folder(repository, tree)]
-    for parts in sorted(path.split("/") for path in set(paths) if _may_lie(path)):
+    # What lies in one folder stands together.
+    for path in sorted({path for path in paths if _may_lie(path)}, key=lambda path: path.replace("/", "\0")):
+        parts = path.split("/")
         pairs = zip(way, parts[:-1], strict=False)
         shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         del way[shared:], folders[shared + 1 :]
@@ -114,7 +116,7 @@ def lookup_all(repository: pygit2.Repository, tree: bytes, paths: Iterable[str])
         else:
             item = folders[-1].get(parts[-1])
             if item is not None:
-                found["/".join(parts)] = item
+                found[path] = item
     return found
 
 
