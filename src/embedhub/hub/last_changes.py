@@ -193,7 +193,7 @@ class _Walk:
             self.kept += 1
 
     def _compare(self, repository: pygit2.Repository, folder: _Folder, depth: int, wanted: Set[bytes] | None) -> None:
-        later: frozenset[bytes] | None = None
+        later: list[bytes] | None = None
         while folder.compared + 1 < len(folder.versions):
             since, oid = folder.versions[folder.compared + 1]
             if since > depth:
@@ -201,7 +201,7 @@ class _Walk:
             if later is None:
                 later = _entries(repository, folder.versions[folder.compared][1])
             earlier = _entries(repository, oid)
-            self._note(folder, since, _by_name(later - earlier), _by_name(earlier - later))
+            self._note(folder, since, *_differences(later, earlier))
             folder.compared += 1
             later = earlier
             if wanted is not None and wanted <= folder.changed.keys():
@@ -234,13 +234,23 @@ def _weight(name: str | bytes) -> int:
 _Entries = dict[bytes, tuple[bytes, bytes]]
 
 
-def _entries(repository: pygit2.Repository, tree: bytes | None) -> frozenset[bytes]:
+def _entries(repository: pygit2.Repository, tree: bytes | None) -> list[bytes]:
     """What lies in a folder, as it is written there."""
     if tree is None:
-        return frozenset()
+        return []
     content = read_tree(repository, tree)
     with readable(repository, tree):
-        return frozenset(raw_entries(content))
+        return raw_entries(content)
+
+
+def _differences(later: list[bytes], earlier: list[bytes]) -> tuple[_Entries, _Entries]:
+    """What is in one of two folders only."""
+    if len(later) == len(earlier):
+        # Most often the same names: the rest is few, and sets of all take longer than to look at each once.
+        pairs = [pair for pair in zip(later, earlier, strict=True) if pair[0] != pair[1]]
+        later, earlier = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    here, there = frozenset(later), frozenset(earlier)
+    return _by_name(here - there), _by_name(there - here)
 
 
 def _by_name(raw: Iterable[bytes]) -> _Entries:
