@@ -229,6 +229,11 @@ class Service:
         """Whether a model is at work now."""
         return any(loaded.scheduler.computing for loaded in self.every_model.ready)
 
+    def computed_within(self, seconds: float) -> bool:
+        """Whether a model is at work now, or was so long ago at most."""
+        schedulers = [loaded.scheduler for loaded in self.every_model.ready]
+        return any(each.computing or perf_counter() - each.computed_at < seconds for each in schedulers)
+
     async def healthy(self, name: str | None = None) -> bool:
         """Whether the service computes: it did within the last seconds, or does so now, and nothing is stuck.
 

@@ -1,8 +1,10 @@
 """Uploads that go well: by the real client over Xet, by LFS in one piece and in parts, as plain commits."""
 
+import asyncio
 import io
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, hf_hub_download
@@ -10,6 +12,7 @@ from tests.server.hub.hosts import Hosted, large, sha256_of, small
 
 from embedhub.hub.repositories import Repository
 from embedhub.server.hub import lfs
+from embedhub.server.hub.exchange import Exchange
 
 CONTENT = random.Random(1).randbytes(3_000_000)
 
@@ -154,3 +157,20 @@ def test_a_plan_says_how_each_file_is_to_be_sent(hosted_hub: Hosted, repository:
     attributes = {"files": files[:2], "gitAttributes": "*.txt filter=lfs diff=lfs merge=lfs -text\n"}
     told = hosted_hub.ask("POST", path, json=attributes).json()["files"]
     assert [each["uploadMode"] for each in told] == ["regular", "lfs"]
+
+
+@pytest.mark.parametrize(
+    ("just_asked", "computes", "waits"), [(False, False, 0), (True, False, 3), (True, True, 5)], ids=str
+)
+def test_an_upload_waits_for_whoever_just_asked(
+    monkeypatch: pytest.MonkeyPatch, just_asked: bool, computes: bool, waits: int
+) -> None:
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    service = SimpleNamespace(computed_within=lambda seconds: just_asked, computes=computes)
+    asyncio.run(Exchange._let_texts_pass(SimpleNamespace(service=service)))  # type: ignore[arg-type]
+    assert waited == [0.001] * waits

@@ -59,10 +59,13 @@ class MovedError(Exception):
     """What was asked for is elsewhere by now, at the address that this holds."""
 
 
-# Bytes of an upload that are taken before texts are let pass, and how long it waits for them at most: 256 KiB in 3 ms
-# are 87 MB/s beside a server that always computes.
+# Bytes of an upload that are taken before texts are let pass. Whoever asks one text after the other is also slowed down
+# by what is received, hashed and written between two of them: it waits at least so long for who asked just before, and
+# at most so long for what is computed. 256 KiB in 3 to 5 ms are 50 to 87 MB/s (docs/log.md).
 _TAKEN_AT_ONCE = 1 << 18
-_PATIENCE_MILLISECONDS = 3
+_PAUSE_MILLISECONDS = 3
+_PATIENCE_MILLISECONDS = 5
+_JUST_SECONDS = 0.05
 
 
 @dataclass(slots=True)
@@ -226,9 +229,11 @@ class Exchange:
                 return
 
     async def _let_texts_pass(self) -> None:
-        """Take no more of a large body for as long as texts are computed, within reason: both want every core."""
-        for _ in range(_PATIENCE_MILLISECONDS):
-            if not self.service.computes:
+        """Take no more of a large body for a while if texts are or were just computed: both want every core."""
+        if not self.service.computed_within(_JUST_SECONDS):
+            return
+        for passed in range(_PATIENCE_MILLISECONDS):
+            if passed >= _PAUSE_MILLISECONDS and not self.service.computes:
                 return
             await asyncio.sleep(0.001)
 
