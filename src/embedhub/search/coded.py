@@ -40,7 +40,7 @@ ROWS_AT_ONCE = 32_768
 """Rows whose figures fit into a core's second-level cache, float64."""
 
 QUERIES_TOGETHER = 32
-"""From so many queries on, one float32 product of all of them is faster than codes one by one (docs/log.md)."""
+"""From so many queries on, one float32 product of all of them is faster than codes one by one (docs/decisions/0007)."""
 
 LARGEST_CODE = 127
 FAINTEST = 1e-30
