@@ -14,33 +14,23 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from embedhub.errors import HubContentError
 from embedhub.hub.locks import alone, at_work
 from embedhub.hub.pointers import SHA256
-from embedhub.hub.staging import Piece, StagedFile, Staging, hub_storage_errors, sync_folders
+from embedhub.hub.staging import Piece, Receiver, StagedFile, Staging, hub_storage_errors, sync_folders
 
 # Who gives files their names holds the lock for an instant.
 _WAIT_SECONDS = 2.0
 
 
-class BlobWriter:
-    """A file that is being received. As a context it is aborted at the end, unless it was finished."""
+class BlobWriter(Receiver):
+    """A file that is being received."""
 
     def __init__(self, store: "BlobStore", staged: StagedFile) -> None:
+        super().__init__(staged)
         self._store = store
-        self._staged = staged
         self._hash = hashlib.sha256()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abort()
 
     @property
     def size(self) -> int:
@@ -53,13 +43,8 @@ class BlobWriter:
         return self._hash.hexdigest()
 
     def write(self, piece: Piece) -> None:
-        """Add bytes; pieces of a mebibyte are the fastest.
-
-        Raises:
-            HubContentError: more than was announced.
-            StorageFullError: no space left.
-        """
-        self._staged.write(piece)
+        """See `Receiver.write`."""
+        super().write(piece)
         self._hash.update(piece)
 
     def finish(self, sha256: str | None, size: int | None) -> Path:
@@ -81,10 +66,6 @@ class BlobWriter:
             return self._store.keep(self._staged, self.sha256)
         finally:
             self.abort()
-
-    def abort(self) -> None:
-        """Keep nothing; after `finish`, nothing happens."""
-        self._staged.discard()
 
 
 class BlobStore:

@@ -12,12 +12,10 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from embedhub.errors import HubContentError
 from embedhub.hub.blobs import BlobStore
-from embedhub.hub.staging import Piece, StagedFile, hub_storage_errors
+from embedhub.hub.staging import Receiver, StagedFile, hub_storage_errors
 
 # As many as S3 allows, by whose rules the clients cut their files.
 MAX_PARTS = 10_000
@@ -26,30 +24,13 @@ _UPLOAD = re.compile(r"[0-9a-f]{32}")
 _JOIN_BYTES = 1 << 20
 
 
-class PartWriter:
-    """A part that is being received. As a context it is aborted at the end, unless it was finished."""
+class PartWriter(Receiver):
+    """A part that is being received."""
 
     def __init__(self, staged: StagedFile, target: Path, base: Path) -> None:
-        self._staged = staged
+        super().__init__(staged)
         self._target = target
         self._base = base
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abort()
-
-    def write(self, piece: Piece) -> None:
-        """Add bytes.
-
-        Raises:
-            HubContentError: more than the part may have.
-            StorageFullError: no space left.
-        """
-        self._staged.write(piece)
 
     def finish(self) -> str:
         """The part's ETag, without quotes, for `complete`. A part of the same number is replaced.
@@ -62,10 +43,6 @@ class PartWriter:
             self.abort()
         with hub_storage_errors():
             return _etag(self._target.stat())
-
-    def abort(self) -> None:
-        """Keep nothing of it."""
-        self._staged.discard()
 
 
 class PartUploads:

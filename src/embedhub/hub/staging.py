@@ -103,6 +103,38 @@ class StagedFile:
             self._file.close()
 
 
+class Receiver:
+    """What is being received. As a context it is aborted at the end, unless it was finished.
+
+    Args:
+        staged: where it goes for now.
+    """
+
+    def __init__(self, staged: StagedFile) -> None:
+        self._staged = staged
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
+
+    def write(self, piece: Piece) -> None:
+        """Add bytes; pieces of a mebibyte are the fastest.
+
+        Raises:
+            HubContentError: more than was announced, or than it may have.
+            StorageFullError: no space left.
+        """
+        self._staged.write(piece)
+
+    def abort(self) -> None:
+        """Keep nothing of it; after it was finished, nothing happens."""
+        self._staged.discard()
+
+
 class Staging:
     """The folder of files on their way. Any number of threads and processes may use it.
 

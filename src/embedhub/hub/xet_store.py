@@ -23,7 +23,7 @@ from typing import Self
 
 from embedhub.errors import HubContentError, XetError
 from embedhub.hub.blobs import BlobStore, BlobWriter
-from embedhub.hub.staging import Piece, StagedFile, hub_storage_errors
+from embedhub.hub.staging import Receiver, StagedFile, hub_storage_errors
 from embedhub.hub.xet import MAX_XORB_BYTES, Data, XorbIndex, decode_chunk, index_xorb, parse_shard
 
 # How long an address is given out, and how long it works after that: longer than its tokens and than an upload.
@@ -43,30 +43,13 @@ _EPOCH = re.compile(r"([0-9a-f]{16})-([0-9a-f]{12})")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
-class XorbWriter:
-    """A xorb that is being received. As a context it is aborted at the end, unless it was finished."""
+class XorbWriter(Receiver):
+    """A xorb that is being received."""
 
     def __init__(self, staged: StagedFile, target: Path, base: Path) -> None:
-        self._staged = staged
+        super().__init__(staged)
         self._target = target
         self._base = base
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abort()
-
-    def write(self, piece: Piece) -> None:
-        """Add bytes.
-
-        Raises:
-            HubContentError: more than a xorb may have.
-            StorageFullError: no space left.
-        """
-        self._staged.write(piece)
 
     def finish(self) -> bool:
         """Keep the xorb; gives whether it is new. Other bytes under the same hash are replaced.
@@ -83,10 +66,6 @@ class XorbWriter:
         finally:
             self.abort()
         return True
-
-    def abort(self) -> None:
-        """Keep nothing of it."""
-        self._staged.discard()
 
     def _is_here(self) -> bool:
         try:
