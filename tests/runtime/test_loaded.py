@@ -21,9 +21,10 @@ from embedhub.models import ModelSpec, ModelStore, find_model
 from embedhub.runtime import finding, loading
 from embedhub.runtime import loaded as loaded_models
 from embedhub.runtime import service as serving
+from embedhub.runtime.answers import Caller
 from embedhub.runtime.finding import Sources
 from embedhub.runtime.scheduler import Scheduler
-from embedhub.runtime.service import Caller, Service
+from embedhub.runtime.service import Service
 from embedhub.tasks import EmbedTexts
 
 T = TypeVar("T")

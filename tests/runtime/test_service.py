@@ -22,7 +22,8 @@ from embedhub.errors import (
     ShuttingDownError,
 )
 from embedhub.runtime import service as serving
-from embedhub.runtime.service import Caller, Service
+from embedhub.runtime.answers import Caller
+from embedhub.runtime.service import Service
 from embedhub.tasks import EmbedTexts, RerankTexts
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.server.conftest import Start
 from tests.server.processes import eventually
 
-from embedhub.runtime.service import Answer, Timings
+from embedhub.runtime.answers import Answer, Timings
 from embedhub.server.metrics import Observation, RequestMetrics
 
 SECRET_TEXT = "this text is nobodys business"

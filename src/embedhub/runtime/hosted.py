@@ -23,11 +23,12 @@ from embedhub.errors import DatasetError, ModelNotFoundError, RequestTimeoutErro
 from embedhub.hub.derived import Derived
 from embedhub.hub.repositories import Repository
 from embedhub.models.wanted import is_model_id
+from embedhub.runtime.answers import Answer, Caller
 from embedhub.runtime.apart import Apart
 from embedhub.runtime.collection import EmbeddedDataset, Hit, check_model, made_by, revision_here
 from embedhub.runtime.hosted_files import dataset_files, named, see_through
 from embedhub.runtime.loaded import LoadedModel
-from embedhub.runtime.service import Answer, Caller, Service
+from embedhub.runtime.service import Service
 from embedhub.search import EXACT_ROWS
 from embedhub.tasks import EmbedTexts
 

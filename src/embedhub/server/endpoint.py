@@ -24,7 +24,8 @@ from embedhub.errors import (
     RequestTooLargeError,
     ShuttingDownError,
 )
-from embedhub.runtime.service import Answer, Caller, Service
+from embedhub.runtime.answers import Answer, Caller
+from embedhub.runtime.service import Service
 from embedhub.server.auth import Gate, Identity
 from embedhub.server.errors import Failure, failure_of
 from embedhub.server.headers import answer_headers, request_headers

@@ -7,7 +7,7 @@ whole milliseconds; only Hugging Face's own `x-compute-time` is seconds.
 from collections.abc import Iterable
 
 from embedhub.errors import RequestError
-from embedhub.runtime.service import Answer
+from embedhub.runtime.answers import Answer
 
 # Headers by which a request is judged: of two that differ, whoever stands in between may believe the other one.
 _ONCE = frozenset({"authorization", "host", "origin"})

@@ -21,8 +21,9 @@ from prometheus_client.registry import Collector
 
 from embedhub import __version__
 from embedhub.engine.model import Model
+from embedhub.runtime.answers import Answer
 from embedhub.runtime.distribution import SECONDS, SIZES, Distribution
-from embedhub.runtime.service import Answer, Service
+from embedhub.runtime.service import Service
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -12,8 +12,8 @@ from embedhub.errors import RequestError, RequestTooLargeError
 from embedhub.hub.access import Action
 from embedhub.hub.names import Kind
 from embedhub.hub.repositories import Repository
+from embedhub.runtime.answers import Caller
 from embedhub.runtime.hosted import Found, Question
-from embedhub.runtime.service import Caller
 from embedhub.server.headers import answer_headers
 from embedhub.server.hub.cells import encoded
 from embedhub.server.hub.exchange import Exchange

@@ -18,7 +18,7 @@ from embedhub.engine.export.onnx_files import can_export
 from embedhub.errors import EmbedhubError, RequestError
 from embedhub.models import ModelSpec
 from embedhub.models.wanted import is_model_id
-from embedhub.runtime.service import Answer
+from embedhub.runtime.answers import Answer
 from embedhub.search.metrics import SCORES
 from embedhub.server.errors import failure_of
 from embedhub.server.hub.exchange import Exchange

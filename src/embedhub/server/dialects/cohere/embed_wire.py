@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from embedhub.engine.prompts import DOCUMENT, QUERY, first_prompt
 from embedhub.errors import RequestError
 from embedhub.models import ModelSpec
-from embedhub.runtime.service import Answer
+from embedhub.runtime.answers import Answer
 from embedhub.server.dialects.cohere.wire import ApiVersion
 from embedhub.server.endpoint import Reply
 from embedhub.server.writing import list_parts

@@ -11,7 +11,7 @@ import orjson
 from msgspec import Meta
 
 from embedhub.errors import RequestError
-from embedhub.runtime.service import Answer
+from embedhub.runtime.answers import Answer
 from embedhub.server.endpoint import Reply
 from embedhub.server.errors import Failure
 from embedhub.tasks import RerankTexts

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from embedhub.errors import RequestError, UnsupportedTaskError
 from embedhub.models import ModelSpec
-from embedhub.runtime.service import Answer
+from embedhub.runtime.answers import Answer
 from embedhub.server.endpoint import Reply
 from embedhub.server.errors import Failure
 from embedhub.server.writing import json_list

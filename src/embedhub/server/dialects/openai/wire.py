@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from embedhub.errors import RequestError
 from embedhub.models import ModelSpec
-from embedhub.runtime.service import Answer
+from embedhub.runtime.answers import Answer
 from embedhub.server.endpoint import Reply
 from embedhub.server.errors import Failure, without_folders
 from embedhub.server.writing import list_parts

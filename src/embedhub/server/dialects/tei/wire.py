@@ -13,7 +13,7 @@ import orjson
 from msgspec import UNSET, Meta, UnsetType
 
 from embedhub.errors import EmptyInputError, RequestError
-from embedhub.runtime.service import Answer
+from embedhub.runtime.answers import Answer
 from embedhub.server.endpoint import Reply
 from embedhub.server.errors import Failure
 from embedhub.server.writing import json_list, nested_list
