@@ -1,6 +1,7 @@
 """Uploads and downloads under attack: what is refused, with which status, and that nothing of it is kept."""
 
 import gzip
+import io
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,9 @@ from tests.hub import xet_files as write
 from tests.server.hub.hosts import Hosted, hosted, large, sha256_of, small
 from tests.server.processes import eventually
 
+from embedhub.errors import RequestTooLargeError
 from embedhub.hub.repositories import Repository
+from embedhub.server.hub import commit
 
 SECRET = b"the private file of bob" * 100
 
@@ -658,3 +661,11 @@ def test_a_commit_that_is_too_large_is_refused(impatient: Hosted) -> None:
     assert "EMBEDHUB_MAX_COMMIT_MB" in answer.json()["error"]
     with impatient.hub.open(mine) as git:
         assert git.count("main") == 1
+
+
+def test_a_commit_may_have_as_many_operations_as_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit, "_MOST_OPERATIONS", 2)
+    header, operation = b'{"key":"header","value":{}}\n', b'{"key":"deletedFile","value":{}}\n'
+    assert len(list(commit._lines(io.BytesIO(header + 2 * operation)))) == 3
+    with pytest.raises(RequestTooLargeError, match="2 operations at most"):
+        list(commit._lines(io.BytesIO(header + 3 * operation)))

@@ -205,7 +205,8 @@ def _lines(body: IO[bytes]) -> Iterator[Line]:
         if not raw.strip():
             continue
         count += 1
-        if count > _MOST_OPERATIONS:
+        # The first line is the header.
+        if count > _MOST_OPERATIONS + 1:
             raise RequestTooLargeError(f"a commit has {_MOST_OPERATIONS} operations at most: make several")
         try:
             yield _LINE.decode(raw)
