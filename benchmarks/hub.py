@@ -100,6 +100,7 @@ class Bench:
         self.home = folder / "home"
         self.hub = Hub(self.home)
         self.token, _ = Accounts(self.home / DATABASE).create_token(USER, "write")
+        # So that it lies in the folder of models, which this home shares.
         find_model(DEFAULT_MODEL, settings=settings())
         (self.home / "models").symlink_to(settings().home / "models")
         flags = ["--model", DEFAULT_MODEL, "--cache-mb", "0", "--model-aliases", f"default={DEFAULT_MODEL}"]

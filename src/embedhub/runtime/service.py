@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from embedhub.config import Settings
 from embedhub.engine.packing import Job
 from embedhub.errors import EmbedhubError, RequestTimeoutError, RequestTooLargeError
+from embedhub.models import ModelSpec
 from embedhub.runtime.aliases import alias_told
 from embedhub.runtime.answers import Answer, Caller, Timings, Totals
 from embedhub.runtime.cache import VectorCache, job_key
@@ -152,6 +153,15 @@ class Service:
             raise RequestTimeoutError(
                 f"no answer within {self.config.answer_seconds} s (EMBEDHUB_ANSWER_SECONDS)", retry_after=1
             ) from error
+
+    async def describe(self, name: str | None) -> ModelSpec | None:
+        """What is known of a model, or of the default one, without loading it; None if it is to be downloaded first.
+
+        Raises:
+            ModelError: it cannot be had, or is damaged.
+        """
+        with alias_told(name, self.config):
+            return await self.loaded.describe(name or self.loaded.default)
 
     @property
     def computes(self) -> bool:

@@ -2,7 +2,6 @@
 
 from uuid import uuid4
 
-from embedhub.runtime.aliases import alias_told
 from embedhub.server.dialects.cohere import embed_wire, wire
 from embedhub.server.endpoint import Call, Endpoint, Reply, written
 
@@ -36,8 +35,7 @@ async def embed_v2(call: Call) -> Reply:
 async def _embed(call: Call, version: str) -> Reply:
     body: embed_wire.EmbedRequest = await call.read(embed_wire.EmbedRequest)
     texts = embed_wire.texts_of(body)
-    with alias_told(body.model, call.service.config):
-        spec = await call.service.loaded.describe(body.model or call.service.loaded.default)
+    spec = await call.service.describe(body.model)
     answer = await call.service.run(body.model, embed_wire.task_request(body, texts, spec), call.caller())
     return await written(
         call.service, answer, lambda: embed_wire.reply(answer, body, texts, version=version, id=str(uuid4()))

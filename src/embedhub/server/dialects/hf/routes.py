@@ -11,7 +11,6 @@ from urllib.parse import parse_qs
 import msgspec
 
 from embedhub.errors import RequestError
-from embedhub.runtime.aliases import alias_told
 from embedhub.server.dialects.hf import wire
 from embedhub.server.dialects.tei.info import ModelInfo as LoadedModelInfo
 from embedhub.server.dialects.tei.info import model_info as facts_of
@@ -33,8 +32,7 @@ async def infer(call: Call) -> Reply:
 async def model_info(call: Call) -> Reply:
     """Whether a model can be used here, and for what."""
     name = _model(call) or ""
-    with alias_told(name, call.service.config):
-        spec = await call.service.loaded.describe(name)
+    spec = await call.service.describe(name)
     query = parse_qs(call.query.decode("latin-1"))
     return wire.model_info(name, spec, query.get("expand[]", []) + query.get("expand", []))
 
@@ -71,10 +69,7 @@ def _model(call: Call) -> str | None:
 
 async def _is_classifier(call: Call) -> bool:
     """Whether the model labels texts. One that is still to be downloaded is taken for one that embeds."""
-    loaded = call.service.loaded
-    name = _model(call) or loaded.default
-    with alias_told(name, call.service.config):
-        spec = await loaded.describe(name)
+    spec = await call.service.describe(_model(call))
     return spec is not None and spec.kind == "classifier"
 
 
